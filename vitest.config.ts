@@ -1,0 +1,52 @@
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+/** Built at run time, so that no key-like literal stands in the tree. */
+const TEST_ROOT_TOKEN = `lkroot_${"t".repeat(43)}`;
+
+/** Where the Worker under test believes its upstream to be. Nothing listens there: tests mock `fetch` or bring a service. */
+const TEST_UPSTREAM_URL = "http://upstream.test";
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "pure",
+          include: ["test/pure/**/*.test.ts"],
+          environment: "node",
+          testTimeout: 60_000,
+        },
+      },
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: {
+              bindings: {
+                LATCHKEY_ROOT_TOKEN: TEST_ROOT_TOKEN,
+                LATCHKEY_UPSTREAM_URL: TEST_UPSTREAM_URL,
+              },
+            },
+          }),
+        ],
+        test: {
+          name: "workerd",
+          include: ["test/workerd/**/*.test.ts"],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          name: "blackbox",
+          include: ["test/blackbox/**/*.test.ts"],
+          environment: "node",
+          // Real servers on a small machine: one file at a time, and time to start.
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});
