@@ -1,0 +1,240 @@
+import type {
+  Bindings,
+  EdgeRecord,
+  Environment,
+  KeyHash,
+  KeyId,
+  KeyKind,
+  LineageId,
+  Policy,
+} from "../../src/keys/record.ts";
+import type { KeyStatus } from "../../src/keys/status.ts";
+import type { Limit } from "../../src/limits/limit.ts";
+import type { Result } from "../../src/result.ts";
+
+/** What the registry says over RPC: plain data both ways. Times are RFC 3339 UTC. */
+
+export interface Actor {
+  readonly kind: "root" | "admin_key" | "system";
+  /** `root`, a key id, or the name of the part of Latchkey that acted. */
+  readonly id: string;
+  readonly address: string | null;
+  readonly requestId: string | null;
+}
+
+/** With every write. `fingerprint` is a digest of method, path and body: the same key with another fingerprint is a conflict. */
+export interface WriteContext {
+  readonly actor: Actor;
+  readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
+  /** `If-Match`: the generation that the caller saw, or `null` for any. */
+  readonly ifGeneration: number | null;
+  /** `GatewayConfig.publishableScopes`, for the rules that hold after a patch too; absent: the default. */
+  readonly publishableScopes?: readonly string[] | undefined;
+}
+
+/** A key as the control API shows it. */
+export interface KeyRecord {
+  readonly id: KeyId;
+  readonly lineageId: LineageId;
+  readonly workspace: string;
+  readonly name: string;
+  readonly owner: string;
+  readonly environment: Environment;
+  readonly kind: KeyKind;
+  readonly status: KeyStatus;
+  readonly hint: string;
+  readonly scopes: readonly string[];
+  readonly plan: string | null;
+  readonly limits: readonly Limit[];
+  readonly bindings: Bindings;
+  readonly policy: Policy;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly tags: readonly string[];
+  readonly purpose: string | null;
+  readonly createdAt: string;
+  readonly createdBy: string;
+  readonly updatedAt: string;
+  readonly notBefore: string | null;
+  readonly expiresAt: string | null;
+  readonly notAfter: string | null;
+  readonly rotatedFrom: KeyId | null;
+  readonly revokedAt: string | null;
+  readonly revokedReason: RevocationReason | null;
+  readonly lastUsedAt: string | null;
+  readonly generation: number;
+}
+
+export type RevocationReason = "leaked" | "retired" | "compromised" | "policy" | "other";
+
+/** What the caller supplies at issuance. The raw key never reaches the registry: its hash and hint do. */
+export interface NewKey {
+  readonly hash: KeyHash;
+  readonly hint: string;
+  readonly name: string;
+  readonly owner: string;
+  readonly environment: Environment;
+  readonly kind: KeyKind;
+  readonly scopes: readonly string[];
+  readonly plan: string | null;
+  readonly limits: readonly Limit[];
+  readonly bindings: Bindings;
+  readonly policy: Policy;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly tags: readonly string[];
+  readonly purpose: string | null;
+  readonly notBefore: string | null;
+  readonly expiresAt: string | null;
+}
+
+/** Everything but identity; absent fields stay. Merge-patch (RFC 7396) is applied by the registry to `metadata`, `bindings` and `policy`. */
+export interface KeyPatch {
+  readonly name?: string;
+  readonly scopes?: readonly string[];
+  readonly plan?: string | null;
+  readonly limits?: readonly Limit[];
+  readonly bindings?: Readonly<Record<string, unknown>> | null;
+  readonly policy?: Readonly<Record<string, unknown>> | null;
+  readonly metadata?: Readonly<Record<string, unknown>> | null;
+  readonly tags?: readonly string[];
+  readonly purpose?: string | null;
+  readonly notBefore?: string | null;
+  readonly expiresAt?: string | null;
+}
+
+export interface Rotation {
+  readonly hash: KeyHash;
+  readonly hint: string;
+  readonly overlapSeconds: number;
+  readonly expiresAt: string | null;
+}
+
+export interface KeyFilter {
+  readonly owner?: string;
+  readonly environment?: Environment;
+  readonly status?: KeyStatus;
+  readonly kind?: KeyKind;
+  readonly scope?: string;
+  readonly tag?: string;
+  readonly plan?: string;
+  readonly expiresBefore?: string;
+  readonly lastUsedBefore?: string;
+  readonly createdAfter?: string;
+  /** Words looked for at the start of words of name, owner, purpose, or in the id or hint. */
+  readonly q?: string;
+}
+
+export interface Page<T> {
+  readonly data: readonly T[];
+  readonly nextCursor: string | null;
+}
+
+export interface OwnerRecord {
+  readonly id: string;
+  readonly workspace: string;
+  readonly name: string | null;
+  readonly limits: readonly Limit[];
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly generation: number;
+  readonly keys: { readonly active: number; readonly total: number };
+}
+
+export interface AuditEntry {
+  readonly id: string;
+  readonly sequence: number;
+  readonly time: string;
+  readonly action: string;
+  readonly actor: Actor;
+  readonly subject: { readonly kind: "key" | "owner" | "workspace"; readonly id: string };
+  /** Records without secrets; `null` where there was or is nothing. */
+  readonly before: unknown;
+  readonly after: unknown;
+  readonly note: string | null;
+  readonly previousHash: string;
+  readonly hash: string;
+}
+
+export interface AuditFilter {
+  readonly subject?: string;
+  readonly actor?: string;
+  readonly action?: string;
+  readonly from?: string;
+  readonly to?: string;
+}
+
+export interface RegistryError {
+  readonly code:
+    | "not_found"
+    | "conflict"
+    | "idempotency_conflict"
+    | "precondition_failed"
+    | "request_invalid"
+    /** Another part that the write needs cannot be reached; nothing was changed. Try again. */
+    | "unavailable";
+  readonly detail: string;
+  /** JSON pointer into the request body, for `request_invalid`. */
+  readonly pointer?: string;
+}
+
+/** The answer to a write. */
+export interface Written<T> {
+  readonly value: T;
+  /** An earlier answer to the same `Idempotency-Key`: the secret is not shown again. */
+  readonly replayed: boolean;
+  /** The meter (the authority) has it. When false, the outbox goes on trying. */
+  readonly delivered: boolean;
+}
+
+export type WriteResult<T> = Result<Written<T>, RegistryError>;
+
+export interface ImportOutcome {
+  readonly index: number;
+  readonly result: Result<KeyRecord, RegistryError>;
+}
+
+/** RPC methods of the `KeyRegistry` object; one object per workspace, named by it. */
+export interface KeyRegistryApi {
+  create(input: NewKey, context: WriteContext): Promise<WriteResult<KeyRecord>>;
+  get(id: KeyId): Promise<Result<KeyRecord, RegistryError>>;
+  list(filter: KeyFilter, limit: number, cursor: string | null): Promise<Result<Page<KeyRecord>, RegistryError>>;
+  patch(id: KeyId, patch: KeyPatch, context: WriteContext): Promise<WriteResult<KeyRecord>>;
+  /** The new key is the value; the old one's `notAfter` is now + overlap. */
+  rotate(id: KeyId, rotation: Rotation, context: WriteContext): Promise<WriteResult<KeyRecord>>;
+  revoke(id: KeyId, reason: RevocationReason, note: string | null, context: WriteContext): Promise<WriteResult<KeyRecord>>;
+  setDisabled(id: KeyId, disabled: boolean, context: WriteContext): Promise<WriteResult<KeyRecord>>;
+  import(inputs: readonly NewKey[], dryRun: boolean, context: WriteContext): Promise<WriteResult<readonly ImportOutcome[]>>;
+  getOwner(id: string): Promise<Result<OwnerRecord, RegistryError>>;
+  listOwners(limit: number, cursor: string | null): Promise<Result<Page<OwnerRecord>, RegistryError>>;
+  putOwner(
+    id: string,
+    owner: { readonly name: string | null; readonly limits: readonly Limit[]; readonly metadata: Readonly<Record<string, unknown>> },
+    context: WriteContext,
+  ): Promise<WriteResult<OwnerRecord>>;
+  listAudit(filter: AuditFilter, limit: number, cursor: string | null): Promise<Result<Page<AuditEntry>, RegistryError>>;
+  verifyAudit(): Promise<{ readonly valid: boolean; readonly entries: number; readonly head: string; readonly firstBadSequence: number | null }>;
+  /** From the usage consumer: last use per key, epoch ms. Never from the hot path. */
+  recordUse(uses: readonly { readonly keyId: KeyId; readonly time: number }[]): Promise<void>;
+  /** For health, metrics and the cron: how much is still to be delivered, and a push to deliver it. */
+  status(): Promise<RegistryStatus>;
+  drain(): Promise<RegistryStatus>;
+  /** For reconciliation: lineages with a change or use since `since` (epoch ms). */
+  lineagesUsedSince(since: number, limit: number): Promise<readonly LineageId[]>;
+}
+
+export interface RegistryStatus {
+  readonly workspace: string;
+  readonly keysByStatus: Readonly<Record<KeyStatus, number>>;
+  readonly outboxPending: number;
+  readonly outboxOldestSeconds: number;
+  /** Seconds from a revocation's commit to the meter's acknowledgement: of the last one, and the longest since start. */
+  readonly revocationDelivery: { readonly lastSeconds: number | null; readonly maxSeconds: number | null; readonly count: number };
+  readonly keysIssuedTotal: number;
+}
+
+/** What the registry asks of a meter (see `durable-objects/key-meter`). */
+export interface MeterPublisher {
+  /** Idempotent: an older generation than the one held is ignored. */
+  publish(records: readonly EdgeRecord[]): Promise<void>;
+  setOwnerLimits(generation: number, limits: readonly Limit[]): Promise<void>;
+}

@@ -1,0 +1,90 @@
+import type { Environment, Policy } from "./keys/record.ts";
+import type { Limit } from "./limits/limit.ts";
+
+/** What a deployment fronts, as written in `gateway.config.ts`. Reviewed like code; compiled by `gateway/routes.ts`. */
+export interface GatewayConfig {
+  /** Workspaces that differ from the defaults. Any other workspace name is allowed and has prefix `lk`. */
+  readonly workspaces?: Readonly<Record<string, { readonly prefix?: string }>>;
+  /** Whether credentials that are not in Latchkey's own form are looked up at all. Default `true`. */
+  readonly importedKeys?: boolean;
+  readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
+  readonly routes?: readonly RouteConfig[];
+  /** Named sets of limits that keys refer to with `plan`. */
+  readonly plans?: Readonly<Record<string, readonly Limit[]>>;
+  /** Scopes that a publishable key may hold. Default: every `*:read`. */
+  readonly publishableScopes?: readonly string[];
+  /** The realm in `WWW-Authenticate`. Default `latchkey`. */
+  readonly realm?: string;
+  /** How the client's address stands in events. Default `truncated` (/24, /48). */
+  readonly clientIpInEvents?: "whole" | "truncated" | "hashed";
+  /** Share of requests that get a log line, 0 to 1. Refusals by Latchkey's own failure are always logged. Default 0.01. */
+  readonly logSampleRate?: number;
+  /** Send `Server-Timing: latchkey;dur=…`. Default `false`. */
+  readonly serverTiming?: boolean;
+}
+
+/** A URL, the name of a variable that holds one, or the name of a service binding. */
+export type UpstreamTarget =
+  | { readonly url: string }
+  | { readonly urlFromEnv: string }
+  | { readonly service: string };
+
+export type UpstreamConfig = UpstreamTarget & {
+  /** Host names that this upstream answers for; absent: every host. `*.example.com` matches one label or more. */
+  readonly hosts?: readonly string[];
+  /** Paths at and below this prefix belong to this upstream; the longest prefix wins. Default `/`. */
+  readonly pathPrefix?: string;
+  /** Remove the prefix before forwarding. Default `false`. */
+  readonly stripPrefix?: boolean;
+  /** `true`: a valid key may call paths that no route names (no scope, cost 1). Default `false`: `route_not_found`. */
+  readonly open?: boolean;
+  /** Whose keys may call it; `"*"` for every workspace. Default `default`. */
+  readonly workspace?: string;
+  /** Environments whose keys may call it. Default both. */
+  readonly environments?: readonly Environment[];
+  readonly timeoutSeconds?: number;
+  readonly maxBodyBytes?: number;
+  /** Give the cost back when the upstream failed in this way. Default none. */
+  readonly refundOn?: readonly ("upstream_unreachable" | "upstream_timeout")[];
+  /** CORS preflights (`OPTIONS` with `Access-Control-Request-Method`): pass to the origin without a key, answer here, or treat like any request. Default `key`. */
+  readonly preflight?: "pass" | "key" | CorsConfig;
+};
+
+export interface CorsConfig {
+  readonly origins: readonly string[];
+  readonly methods?: readonly string[];
+  readonly headers?: readonly string[];
+  readonly exposeHeaders?: readonly string[];
+  readonly maxAgeSeconds?: number;
+  readonly credentials?: boolean;
+}
+
+export interface RouteConfig {
+  readonly upstream: string;
+  /** `GET`, several, or `*`. `GET` covers `HEAD`. */
+  readonly method: string | readonly string[];
+  /** `/reports/*`, `/charges`, `/users/:id/keys`. `*` at the end takes the rest, which may be empty. */
+  readonly path: string;
+  readonly scopes?: readonly string[];
+  /** Units that one request costs. Default 1. */
+  readonly cost?: number;
+  /** Further limits, counted per key lineage, that only this route draws on. Names must not clash with plans'. */
+  readonly limits?: readonly Limit[];
+  readonly environments?: readonly Environment[];
+  /** Each request asks the meter. */
+  readonly strict?: boolean;
+  readonly onMeterUnavailable?: Policy["onMeterUnavailable"];
+  readonly graceSeconds?: number;
+  /** `sync`: the event is in the queue before the client gets its answer. Default `async`. */
+  readonly audit?: "async" | "sync";
+  /** Takes the key in this query parameter too; it is removed before forwarding. */
+  readonly keyInQuery?: string;
+  readonly timeoutSeconds?: number;
+  readonly maxBodyBytes?: number;
+  readonly refundOn?: UpstreamConfig["refundOn"];
+}
+
+/** Gives `gateway.config.ts` its types. Checked for sense when the Worker starts: see `gateway/routes.ts`. */
+export function defineConfig(config: GatewayConfig): GatewayConfig {
+  return config;
+}

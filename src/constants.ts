@@ -1,0 +1,127 @@
+/** Every bound of the product, with its reason. Units stand last in the name. */
+
+/** The public promise: a revoked key stops everywhere within this time of the answer to `revoke`. */
+export const REVOCATION_BOUND_SECONDS = 5;
+
+/** How long an admission stands without asking the meter. Half a second under the bound pays for the way from the check to the wire. */
+export const LEASE_TTL_MS = 4_500;
+
+/** A lease is renewed in the background once less than this is left, so that a warm request never waits. */
+export const LEASE_RENEW_AHEAD_MS = 1_500;
+
+/** One call to a meter; longer and the request is better served by the policy for an unreachable meter. */
+export const METER_TIMEOUT_MS = 2_000;
+
+/** One KV read: p99 of a cold read is about 250 ms; past this the policy for an unreachable store applies. */
+export const KV_TIMEOUT_MS = 3_000;
+
+/** KV caches a read this long at a location; 30 s is the least it allows. The lease corrects what is stale. */
+export const KV_CACHE_TTL_SECONDS = 30;
+
+/** How long an isolate trusts a record that no lease has confirmed. */
+export const RECORD_TTL_MS = 60_000;
+
+/** How long an isolate remembers that a hash is unknown. Short: the key may be imported in the next second. */
+export const RECORD_MISS_TTL_MS = 5_000;
+
+/** An isolate has 128 MB; a record of the largest allowed size is about 8 KB, a usual one 600 B. */
+export const RECORD_CACHE_ENTRIES = 10_000;
+export const LEASE_BOOK_ENTRIES = 20_000;
+
+/** Grace on a known-good record while the meter cannot be reached, when the policy does not say. */
+export const DEFAULT_GRACE_SECONDS = 30;
+export const MAX_GRACE_SECONDS = 300;
+
+/** A presented credential: own keys have at most 12 + 6 + 38 characters; imported ones may be longer. */
+export const MIN_PRESENTED_KEY_CHARACTERS = 8;
+export const MAX_PRESENTED_KEY_CHARACTERS = 512;
+
+/** What the control API accepts. */
+export const MAX_NAME_CHARACTERS = 128;
+export const MAX_SCOPES = 64;
+export const MAX_SCOPE_CHARACTERS = 128;
+export const MAX_LIMITS = 8;
+export const MAX_LIMIT_UNITS = 1_000_000_000_000;
+export const MAX_TAGS = 32;
+export const MAX_METADATA_BYTES = 4_096;
+export const MAX_BINDING_ENTRIES = 64;
+export const MAX_IMPORT_KEYS = 1_000;
+export const MAX_LIST_LIMIT = 200;
+export const DEFAULT_LIST_LIMIT = 50;
+export const MAX_VERIFY_BATCH = 100;
+export const MAX_CONTROL_BODY_BYTES = 2 * 1_048_576;
+export const IDEMPOTENCY_TTL_SECONDS = 86_400;
+export const DEFAULT_OVERLAP_SECONDS = 86_400;
+export const MAX_OVERLAP_SECONDS = 90 * 86_400;
+/** A year of 366 days: longer windows never end within the life of a key. */
+export const MAX_WINDOW_SECONDS = 366 * 86_400;
+export const MAX_LIMIT_NAME_CHARACTERS = 64;
+export const MAX_TAG_CHARACTERS = 64;
+export const MAX_PURPOSE_CHARACTERS = 512;
+export const MAX_NOTE_CHARACTERS = 1_024;
+export const MAX_SEARCH_CHARACTERS = 128;
+export const MAX_CURSOR_CHARACTERS = 1_024;
+/** An origin or CIDR: a DNS name has at most 253 characters; scheme and port fit in the rest. */
+export const MAX_BINDING_CHARACTERS = 300;
+/** What Stripe and the IETF draft's implementers settled on. */
+export const MAX_IDEMPOTENCY_KEY_CHARACTERS = 255;
+/** Deadlines further away than this are slips of the pen, not plans. */
+export const MAX_DEADLINE_DAYS = 36_525;
+/** An answer names at most this many faults of one request: a body of a thousand keys could have thousands. */
+export const MAX_REPORTED_ERRORS = 100;
+/** A usage answer has at most this many rows; a finer question must ask for a shorter time. */
+export const MAX_USAGE_ROWS = 10_000;
+
+/** 24 random characters of base62 carry 142 bits; a shorter root token is taken for a placeholder and switches root off. */
+export const MIN_ROOT_TOKEN_CHARACTERS = 24;
+/** Period of the `CONTROL_RATE` binding in wrangler.toml: what `Retry-After` can honestly say. */
+export const CONTROL_RATE_PERIOD_SECONDS = 10;
+
+/** Calls to the registry. A write tells the meter before it answers (METER_TIMEOUT_MS), so it takes longer; an import does so 1,000 times. */
+export const REGISTRY_READ_TIMEOUT_MS = 5_000;
+export const REGISTRY_WRITE_TIMEOUT_MS = 10_000;
+export const REGISTRY_IMPORT_TIMEOUT_MS = 25_000;
+
+/** Cost units of one request. */
+export const MAX_COST = 1_000_000;
+
+/** The event buffer of an isolate; a queue message holds 128 KB. */
+export const EVENT_FLUSH_MS = 1_000;
+export const EVENT_FLUSH_COUNT = 100;
+export const EVENT_FLUSH_BYTES = 96 * 1_024;
+/** Past this many unsent events the oldest are dropped, counted and reported. */
+export const EVENT_BUFFER_MAX = 10_000;
+
+/** A flush whose owner ended early is taken over by the next request once it is this late. */
+export const EVENT_OVERDUE_MS = 1_000;
+/** Batches on their way at once, per isolate; more wait their turn, so that a stalled queue cannot fill the memory. */
+export const EVENT_SENDS_MAX = 6;
+/** One attempt at the queue or the ledger. Three attempts, two pauses and the ledger fit in the 30 s of `waitUntil`. */
+export const EVENT_SEND_TIMEOUT_MS = 5_000;
+export const EVENT_SEND_ATTEMPTS = 3;
+export const EVENT_SEND_BACKOFF_MS = 200;
+/** A batch that nobody reported on for this long was cut off with its request (`waitUntil` ends after 30 s): it is sent again. */
+export const EVENT_SEND_LOST_MS = 35_000;
+/** Pause after a batch was refused everywhere. */
+export const EVENT_RESEND_PAUSE_MS = 2_000;
+
+/** The consumer's calls. A ledger call carries up to 2 MB of events in one transaction. */
+export const LEDGER_TIMEOUT_MS = 10_000;
+export const REGISTRY_TIMEOUT_MS = 5_000;
+/** The ledger remembers a batch this long: 4 d in the queue, 4 d in the dead-letter queue, and 2 d for whoever sends it again. */
+export const BATCH_MEMORY_DAYS = 10;
+/** A key's last use is written again when it moved by this much. */
+export const LAST_USE_STEP_MS = 60_000;
+/** Points of one `GET /usage` answer: about 2 MB of JSON. */
+export const MAX_USAGE_POINTS = 10_000;
+
+/** Retention of roll-ups. */
+export const USAGE_MINUTE_RETENTION_HOURS = 48;
+export const USAGE_HOUR_RETENTION_DAYS = 90;
+export const USAGE_DAY_RETENTION_MONTHS = 25;
+
+/** Upstream defaults: overridden by route. */
+export const UPSTREAM_TIMEOUT_SECONDS = 30;
+export const MAX_REQUEST_BODY_BYTES = 100 * 1_048_576;
+export const MAX_URI_BYTES = 16 * 1_024;
+export const MAX_HEADER_BYTES = 64 * 1_024;

@@ -1,0 +1,330 @@
+import { LEASE_RENEW_AHEAD_MS } from "../constants.ts";
+import type { EdgeRecord, KeyHash } from "../keys/record.ts";
+import type { AcquireAnswer, AcquireRequest, RefusalCode, ReleaseRequest } from "../limits/acquire.ts";
+import {
+  askForRequest,
+  askToRenew,
+  covers,
+  type Lease,
+  oweAgain,
+  type Pledge,
+  refusedUntil,
+  release,
+  renewalDue,
+  spend,
+  takeAnswer,
+  unspend,
+  viewLimits,
+} from "../limits/lease.ts";
+import type { Limit, LimitView } from "../limits/limit.ts";
+import { sleep } from "../platform/clock.ts";
+import { counters } from "../platform/counters.ts";
+import { logError } from "../platform/log.ts";
+import type { LeaseBook } from "./lease-book.ts";
+import type { AdmissionPolicy } from "./policy.ts";
+import type { RecordCache } from "./record-cache.ts";
+
+/** Step 5, the part that counts: a request is admitted on leases, each from a meter that has subtracted its units already. */
+
+/** How a meter is reached. A lease broker would be another one of these. */
+export interface Meters {
+  acquire(meter: string, request: AcquireRequest): Promise<AcquireAnswer>;
+  release(meter: string, request: ReleaseRequest): Promise<void>;
+}
+
+export interface AdmissionParts {
+  readonly book: LeaseBook;
+  readonly cache: RecordCache;
+  readonly meters: Meters;
+}
+
+export interface AdmitInput {
+  readonly record: EdgeRecord;
+  readonly hash: KeyHash;
+  readonly limits: readonly Limit[];
+  readonly cost: number;
+  readonly policy: AdmissionPolicy;
+  readonly waitUntil: (work: Promise<unknown>) => void;
+}
+
+export interface Admitted {
+  readonly outcome: "admitted";
+  /** The moment of the decision, epoch ms: the hour it falls in is the hour the meter counts. */
+  readonly at: number;
+  readonly limits: readonly LimitView[];
+  readonly degraded: boolean;
+  /** Gives the cost back. Does nothing the second time. */
+  readonly refund: () => void;
+}
+
+export type AdmitOutcome =
+  | Admitted
+  | {
+      readonly outcome: "refused";
+      readonly code: RefusalCode;
+      readonly violated: readonly string[];
+      readonly retryAfterMs: number;
+      readonly limits: readonly LimitView[];
+    }
+  | { readonly outcome: "stale"; readonly record: EdgeRecord }
+  | { readonly outcome: "unavailable" };
+
+/** Concurrent requests may empty a hand between two looks at it; more rounds than this means a bug or a flood. */
+const MAX_ROUNDS = 4;
+/** After a failed call nobody waits for that meter for this long. */
+const UNREACHABLE_MEMORY_MS = 1_000;
+/** `waitUntil` lasts 30 s at most. */
+const RELEASE_WATCH_MS = 25_000;
+/** A lease may still be in use at its very end. */
+const RELEASE_DELAY_MS = 100;
+
+/** One meter that the request draws on: its lineage's, or its owner's. */
+interface Account {
+  readonly name: string;
+  readonly meter: string;
+  readonly lease: Lease;
+  readonly keyId: string | null;
+  readonly generation: number;
+  /** `null`: only the meter knows them. */
+  readonly limits: readonly Limit[] | null;
+  paid: boolean;
+}
+
+export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<AdmitOutcome> {
+  const accounts = openAccounts(input, parts.book);
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const now = Date.now();
+    const pending = accounts.filter((account) => !account.paid && !stands(account, input, now));
+    const remembered = rememberedRefusal(pending, input, now);
+    if (remembered !== null) {
+      refundPaid(accounts, input, now);
+      return { ...remembered, limits: viewAll(accounts, now) };
+    }
+    if (pending.length === 0) return settleAdmission(accounts, input, parts, { now, degraded: false, asked: round > 0 });
+
+    const answers = await Promise.all(pending.map((account) => ask(account, input, parts)));
+    const verdict = await conclude(answers, accounts, input, parts);
+    if (verdict !== null) return verdict;
+  }
+  return { outcome: "unavailable" };
+}
+
+/** Whether the key still stands, by asking the meter: nothing is charged and nothing is held. */
+export async function confirm(input: Omit<AdmitInput, "cost">, parts: AdmissionParts): Promise<AdmitOutcome> {
+  const peek = { ...input, cost: 0, policy: { ...input.policy, mustAsk: true } };
+  return await admit(peek, parts);
+}
+
+function openAccounts(input: AdmitInput, book: LeaseBook): Account[] {
+  const { record, limits } = input;
+  const key: Account = {
+    name: record.id,
+    meter: `${record.workspace}/${record.lineageId}`,
+    lease: book.of(record.id),
+    keyId: record.id,
+    generation: record.generation,
+    limits,
+    paid: false,
+  };
+  if (!record.ownerLimited) return [key];
+  const meter = `${record.workspace}/owner/${record.owner}`;
+  return [key, { name: meter, meter, lease: book.of(meter), keyId: null, generation: 0, limits: null, paid: false }];
+}
+
+/** Admission without asking: the lease is valid and the hand covers the cost on every limit. */
+function stands(account: Account, { policy, cost }: AdmitInput, now: number): boolean {
+  const { lease } = account;
+  return !policy.mustAsk && lease.validUntil > now && covers(lease, account.limits ?? lease.limits, cost, now);
+}
+
+function rememberedRefusal(pending: readonly Account[], { cost, policy }: AdmitInput, now: number) {
+  if (policy.mustAsk) return null;
+  for (const { lease } of pending) {
+    const refusal = lease.validUntil > now ? refusedUntil(lease, cost, now) : null;
+    if (refusal === null) continue;
+    const { code, violated, retryAt } = refusal;
+    return { outcome: "refused", code, violated, retryAfterMs: retryAt - now } as const;
+  }
+  return null;
+}
+
+type Asked =
+  | { readonly account: Account; readonly answer: AcquireAnswer }
+  | { readonly account: Account; readonly answer: null };
+
+async function ask(account: Account, input: AdmitInput, parts: AdmissionParts): Promise<Asked> {
+  const now = Date.now();
+  if (account.lease.unreachableUntil > now) return { account, answer: null };
+  const pledge = askForRequest(account.lease, {
+    holder: parts.book.holder,
+    keyId: account.keyId,
+    generation: account.generation,
+    limits: account.limits,
+    cost: input.cost,
+    ttlMs: input.policy.ttlMs,
+    now,
+  });
+  const answer = await exchange(account, pledge, parts);
+  if (answer?.outcome === "granted") account.paid = true;
+  return { account, answer };
+}
+
+/** One call to the meter, taken into the lease whatever comes back; `null` when it could not be reached. */
+async function exchange(account: Account, pledge: Pledge, parts: AdmissionParts): Promise<AcquireAnswer | null> {
+  const { lease } = account;
+  counters.meterCalls++;
+  let answer: AcquireAnswer;
+  try {
+    answer = await parts.meters.acquire(account.meter, pledge.request);
+  } catch (error) {
+    counters.meterFailures++;
+    logError(error, { part: "meter" });
+    oweAgain(lease, pledge);
+    lease.unreachableUntil = Date.now() + UNREACHABLE_MEMORY_MS;
+    return null;
+  }
+  if (answer.outcome === "stale") {
+    oweAgain(lease, pledge);
+    // What was granted on the old record stands no more.
+    lease.validUntil = 0;
+    return answer;
+  }
+  takeAnswer(lease, pledge, answer, Date.now());
+  if (answer.outcome === "granted") parts.book.touch(account.name, lease);
+  return answer;
+}
+
+/** The answers to one round: a final outcome, or `null` when every account that was asked has been paid. */
+async function conclude(
+  answers: readonly Asked[],
+  accounts: readonly Account[],
+  input: AdmitInput,
+  parts: AdmissionParts,
+): Promise<AdmitOutcome | null> {
+  const now = Date.now();
+  for (const { answer } of answers) {
+    if (answer === null || answer.outcome === "granted") continue;
+    refundPaid(accounts, input, now);
+    for (const account of accounts) scheduleRelease(account, input, parts);
+    if (answer.outcome === "stale") return answer;
+    const { code, violated, retryAfterMs } = answer;
+    return { outcome: "refused", code, violated, retryAfterMs, limits: viewAll(accounts, now) };
+  }
+  if (answers.every(({ answer }) => answer !== null)) return null;
+  // Other requests may have emptied a hand meanwhile: every account that has not paid is looked at again.
+  const unpaid = accounts.filter((account) => !account.paid);
+  if (unpaid.every((account) => stands(account, input, now) || hasGrace(account, input, now))) {
+    return settleAdmission(accounts, input, parts, { now, degraded: true, asked: true });
+  }
+  refundPaid(accounts, input, now);
+  return { outcome: "unavailable" };
+}
+
+/**
+ * Whether policy lets a known-good key go on without its meter. Even then only units that the meter has handed out are
+ * spent: grace stretches how long an admission stands, never a limit.
+ */
+function hasGrace({ lease, limits }: Account, { policy, cost }: AdmitInput, now: number): boolean {
+  if (policy.onMeterUnavailable === "closed" || lease.grantedAt === 0) return false;
+  return now < lease.validUntil + policy.graceMs && covers(lease, limits ?? lease.limits, cost, now);
+}
+
+interface Settlement {
+  readonly now: number;
+  readonly degraded: boolean;
+  readonly asked: boolean;
+}
+
+/** Takes the cost from every hand that has not paid yet. Nothing is awaited between the look and the taking. */
+function settleAdmission(
+  accounts: readonly Account[],
+  input: AdmitInput,
+  parts: AdmissionParts,
+  { now, degraded, asked }: Settlement,
+): Admitted {
+  if (asked) parts.cache.confirm(input.hash, now);
+  else counters.leaseHits++;
+  for (const account of accounts) {
+    const limits = account.limits ?? account.lease.limits;
+    if (!account.paid && input.cost > 0) spend(account.lease, limits, input.cost, now);
+    const aheadMs = Math.min(LEASE_RENEW_AHEAD_MS, input.policy.ttlMs / 3);
+    const due = !degraded && !account.paid && renewalDue(account.lease, limits, aheadMs, now);
+    if (due) input.waitUntil(renew(account, input, parts, now));
+    scheduleRelease(account, input, parts);
+  }
+  let refunded = false;
+  return {
+    outcome: "admitted",
+    at: now,
+    limits: viewAll(accounts, now),
+    degraded,
+    refund: () => {
+      if (refunded) return;
+      refunded = true;
+      for (const account of accounts) {
+        unspend(account.lease, account.limits ?? account.lease.limits, input.cost, now);
+        scheduleRelease(account, input, parts);
+      }
+    },
+  };
+}
+
+function refundPaid(accounts: readonly Account[], { cost }: AdmitInput, now: number): void {
+  if (cost === 0) return;
+  for (const account of accounts) {
+    if (account.paid) unspend(account.lease, account.limits ?? account.lease.limits, cost, now);
+  }
+}
+
+/** Ahead of need, in the background: the client never waits for a renewal on a warm key. */
+async function renew(account: Account, input: AdmitInput, parts: AdmissionParts, now: number): Promise<void> {
+  const pledge = askToRenew(account.lease, {
+    holder: parts.book.holder,
+    keyId: account.keyId,
+    generation: account.generation,
+    limits: account.limits,
+    ttlMs: input.policy.ttlMs,
+    now,
+  });
+  const answer = await exchange(account, pledge, parts);
+  if (answer?.outcome === "stale") parts.cache.put(input.hash, answer.record, Date.now());
+  else if (answer?.outcome === "granted") parts.cache.confirm(input.hash, Date.now());
+}
+
+/** One request at a time sees to it that what an idle lease holds goes back to the meter. */
+function scheduleRelease(account: Account, input: AdmitInput, parts: AdmissionParts): void {
+  const { lease } = account;
+  if (lease.releaseScheduled || (lease.spent.length === 0 && !holdsUnits(lease))) return;
+  lease.releaseScheduled = true;
+  input.waitUntil(releaseWhenIdle(account, parts));
+}
+
+function holdsUnits(lease: Lease): boolean {
+  for (const hand of lease.hands.values()) if (hand.units > 0) return true;
+  return false;
+}
+
+async function releaseWhenIdle({ lease, meter }: Account, parts: AdmissionParts): Promise<void> {
+  const giveUpAt = Date.now() + RELEASE_WATCH_MS;
+  let now = Date.now();
+  do {
+    await sleep(Math.max(0, Math.min(lease.validUntil, giveUpAt) - now) + RELEASE_DELAY_MS);
+    now = Date.now();
+  } while (lease.validUntil > now && now < giveUpAt);
+  lease.releaseScheduled = false;
+  // Still in use, or unreachable and living on grace: the next request sees to it.
+  if (lease.validUntil > now || lease.unreachableUntil > now) return;
+  const left = release(lease, now);
+  if (left === null) return;
+  counters.meterCalls++;
+  try {
+    await parts.meters.release(meter, { holder: parts.book.holder, ...left });
+  } catch (error) {
+    counters.meterFailures++;
+    logError(error, { part: "meter" });
+  }
+}
+
+function viewAll(accounts: readonly Account[], now: number): LimitView[] {
+  return accounts.flatMap(({ lease, limits }) => viewLimits(lease, limits ?? lease.limits, now));
+}

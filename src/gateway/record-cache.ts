@@ -1,0 +1,72 @@
+import { RECORD_CACHE_ENTRIES, RECORD_MISS_TTL_MS, RECORD_TTL_MS } from "../constants.ts";
+import type { EdgeRecord, KeyHash } from "../keys/record.ts";
+
+interface CachedRecord {
+  record: EdgeRecord;
+  freshUntil: number;
+}
+
+/**
+ * What this isolate knows of keys, by hash: facts, never decisions. A lease confirms the record's generation, so a
+ * record in use stays without further reads. Misses are kept apart, so that guesses cannot push out records.
+ */
+export class RecordCache {
+  readonly #records = new Map<KeyHash, CachedRecord>();
+  readonly #misses = new Map<KeyHash, number>();
+  readonly #capacity: number;
+
+  constructor(capacity: number = RECORD_CACHE_ENTRIES) {
+    this.#capacity = capacity;
+  }
+
+  /** The record while it is fresh. */
+  get(hash: KeyHash, now: number): EdgeRecord | null {
+    const cached = this.#records.get(hash);
+    return cached !== undefined && cached.freshUntil > now ? cached.record : null;
+  }
+
+  /** The record however old, for when the store cannot be read: the meter still has the last word. */
+  getStale(hash: KeyHash): EdgeRecord | null {
+    return this.#records.get(hash)?.record ?? null;
+  }
+
+  /** Remembers a record, unless a newer generation is known already. Confirms it when it is the same. */
+  put(hash: KeyHash, record: EdgeRecord, now: number): EdgeRecord {
+    this.#misses.delete(hash);
+    const cached = this.#records.get(hash);
+    const freshUntil = now + RECORD_TTL_MS;
+    if (cached !== undefined) {
+      if (cached.record.generation < record.generation || cached.record.id !== record.id) cached.record = record;
+      cached.freshUntil = freshUntil;
+      return cached.record;
+    }
+    dropOldestAt(this.#records, this.#capacity);
+    this.#records.set(hash, { record, freshUntil });
+    return record;
+  }
+
+  /** A lease was granted on this record: it is the newest. */
+  confirm(hash: KeyHash, now: number): void {
+    const cached = this.#records.get(hash);
+    if (cached !== undefined) cached.freshUntil = now + RECORD_TTL_MS;
+  }
+
+  isMiss(hash: KeyHash, now: number): boolean {
+    const until = this.#misses.get(hash);
+    return until !== undefined && until > now;
+  }
+
+  putMiss(hash: KeyHash, now: number): void {
+    this.#misses.delete(hash);
+    dropOldestAt(this.#misses, this.#capacity);
+    this.#misses.set(hash, now + RECORD_MISS_TTL_MS);
+  }
+}
+
+function dropOldestAt<K>(map: Map<K, unknown>, capacity: number): void {
+  if (map.size < capacity) return;
+  for (const key of map.keys()) {
+    map.delete(key);
+    return;
+  }
+}

@@ -1,0 +1,71 @@
+import type { Limit } from "../limits/limit.ts";
+
+/** What a key is to those who check it: facts with a generation, never a balance, never a decision. */
+
+export type Environment = "live" | "test";
+export type KeyKind = "secret" | "publishable" | "admin";
+
+declare const brand: unique symbol;
+/** SHA-256 of the whole presented key, base64url without padding (43 characters). The only form in which a key is stored. */
+export type KeyHash = string & { readonly [brand]: "KeyHash" };
+/** `key_…`, sortable by time. */
+export type KeyId = string;
+/** `lin_…`: one lineage outlives each of its secrets; counters belong to it. */
+export type LineageId = string;
+
+/** Milliseconds since the Unix epoch. */
+export type EpochMs = number;
+
+export interface Bindings {
+  /** CIDR blocks or single addresses. */
+  readonly ips?: readonly string[];
+  /** Web origins: `https://app.example.com` or `*.example.com`. */
+  readonly origins?: readonly string[];
+  /** ISO 3166-1 alpha-2. */
+  readonly countries?: readonly string[];
+  /** SHA-256 of the client certificate, lower-case hex. */
+  readonly certificateSha256?: readonly string[];
+}
+
+export interface Policy {
+  /** Every request asks the meter: a revocation stops the key at once. */
+  readonly strict?: boolean;
+  /** When the meter cannot be asked: refuse, or go on with what is known for `graceSeconds`. */
+  readonly onMeterUnavailable?: "open" | "closed";
+  readonly graceSeconds?: number;
+  /** How long an admission may stand without asking again; at most `LEASE_TTL_SECONDS`. */
+  readonly leaseTtlSeconds?: number;
+}
+
+/** The stored state. What a client sees (`rotating`, `expired`) follows from this and the deadlines: see `status.ts`. */
+export type KeyState = "active" | "disabled" | "revoked";
+
+/** The record as KV, the meter and the isolate hold it. Deadlines stand in it, and are compared at use. */
+export interface EdgeRecord {
+  readonly v: 1;
+  readonly id: KeyId;
+  readonly lineageId: LineageId;
+  readonly workspace: string;
+  readonly owner: string;
+  readonly environment: Environment;
+  readonly kind: KeyKind;
+  readonly hint: string;
+  readonly scopes: readonly string[];
+  readonly plan: string | null;
+  /** Limits set on the key itself; they override a plan's limits of the same name. */
+  readonly limits: readonly Limit[];
+  /** The owner has limits of its own, which this key shares with the owner's other keys. */
+  readonly ownerLimited: boolean;
+  readonly bindings: Bindings;
+  readonly policy: Policy;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly state: KeyState;
+  readonly notBefore: EpochMs | null;
+  readonly expiresAt: EpochMs | null;
+  /** The end of a rotation's overlap: set on the key that is being replaced. */
+  readonly notAfter: EpochMs | null;
+  /** Since when the key is being replaced. */
+  readonly rotatedAt: EpochMs | null;
+  /** Rises with every change to the key. The meter knows the newest. */
+  readonly generation: number;
+}

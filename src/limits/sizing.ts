@@ -1,0 +1,47 @@
+/**
+ * How much a meter hands out beyond the request in hand, and how far ahead it writes to storage.
+ *
+ * Units in an isolate's hand that it does not spend are lost to everyone else until they come back, so the sum of all
+ * hands must stay small against what is left. Two bounds do it:
+ * - while a lease can still come back inside the window, all holders together get a quarter of what is left;
+ * - in the last stretch of a window (and always, in windows shorter than a lease) they get 2 % of the limit together,
+ *   which is the most that may be left unused. Small limits are then counted one request at a time: exact.
+ */
+
+/** Of what is left, over all holders. */
+const SHARE_OF_REMAINING = 4;
+/** Of the limit, over all holders, when units cannot come back in time. */
+const SHARE_OF_LIMIT_AT_END = 50;
+/** A returning lease needs its own length, and a little for the way. */
+const RETURN_MARGIN = 2;
+
+export interface SizingInput {
+  readonly limit: number;
+  /** Left after the request in hand. */
+  readonly remaining: number;
+  readonly windowEndsInMs: number;
+  readonly ttlMs: number;
+  /** Callers that hold, or may hold, leases now; at least 1. */
+  readonly holders: number;
+}
+
+/** The most units that one holder may be given ahead of need. */
+export function prudentShare(input: SizingInput): number {
+  const { limit, remaining, windowEndsInMs, ttlMs, holders } = input;
+  const ofRemaining = Math.floor(remaining / (SHARE_OF_REMAINING * holders));
+  if (windowEndsInMs > RETURN_MARGIN * ttlMs) return ofRemaining;
+  return Math.min(ofRemaining, Math.floor(limit / (SHARE_OF_LIMIT_AT_END * holders)));
+}
+
+/** A crash may leave at most this part of a limit unused. */
+const RESERVE_SHARE_OF_LIMIT = 20;
+/** Enough for a hot key to need few rows: one row for 64 units. */
+const RESERVE_UNITS = 64;
+
+/**
+ * How far `reserved` (what storage knows as used) is moved when a grant passes it: hi/lo. After a crash everything
+ * reserved counts as used, so a larger block means fewer rows written and more left unused after a crash.
+ */
+export function reserveAhead(limit: number, granted: number): number {
+  return Math.max(granted, Math.min(RESERVE_UNITS, Math.floor(limit / RESERVE_SHARE_OF_LIMIT)));
+}

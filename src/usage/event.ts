@@ -1,0 +1,42 @@
+/** One request, as the queue, the ledger and every sink see it. No query strings, bodies, headers or keys. */
+export interface UsageEvent {
+  /** `evt_…`, derived from the request id: the same request always gives the same id. */
+  readonly id: string;
+  readonly requestId: string;
+  /** The moment of the decision, epoch ms. The hour of this moment is the hour in which the meter counted it. */
+  readonly time: number;
+  readonly workspace: string;
+  readonly keyId: string | null;
+  readonly lineageId: string | null;
+  readonly owner: string | null;
+  readonly environment: "live" | "test" | null;
+  readonly method: string;
+  readonly upstream: string | null;
+  /** The route's template, never the path; `null` where no route matched. */
+  readonly route: string | null;
+  /** HTTP status that the client saw; 499 when it went away first. */
+  readonly status: number;
+  /** `allowed`, or the problem code. */
+  readonly code: string;
+  /** Units that were charged; 0 for refusals and refunds. */
+  readonly cost: number;
+  readonly latencyMs: number;
+  readonly authMs: number;
+  readonly upstreamMs: number | null;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly country: string | null;
+  readonly asn: number | null;
+  readonly colo: string | null;
+  /** Whole, truncated or hashed, by policy. */
+  readonly clientIp: string | null;
+  readonly userAgentFamily: string | null;
+  readonly degraded: boolean;
+}
+
+/** One queue message. `batchId` is made once, when the buffer is cut; a redelivery carries the same one. */
+export interface UsageBatch {
+  readonly v: 1;
+  readonly batchId: string;
+  readonly events: readonly UsageEvent[];
+}
