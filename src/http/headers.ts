@@ -1,0 +1,28 @@
+/** Fields that belong to one connection and go no further: RFC 9110 §7.6.1, and those that old clients still send. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+/** The field names that `Connection` lists, lower case: they are for this hop alone too. */
+export function connectionNamed(headers: Headers): ReadonlySet<string> {
+  const connection = headers.get("connection");
+  if (connection === null) return NO_NAMES;
+  const names = connection.toLowerCase().split(",");
+  return new Set(names.map((name) => name.trim()).filter((name) => name !== ""));
+}
+
+/** Whether a field stays on this hop. `named` comes from `connectionNamed` of the same message. */
+export function isHopByHop(name: string, named: ReadonlySet<string>): boolean {
+  const lower = name.toLowerCase();
+  return HOP_BY_HOP.has(lower) || named.has(lower);
+}
