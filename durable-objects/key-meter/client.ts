@@ -22,7 +22,7 @@ export async function acquireFrom(
   meter: string,
   request: AcquireRequest,
 ): Promise<AcquireAnswer> {
-  return await within(namespace.getByName(meter).acquire(request), METER_TIMEOUT_MS, "the meter");
+  return await within<AcquireAnswer>(namespace.getByName(meter).acquire(request), METER_TIMEOUT_MS, "the meter");
 }
 
 /** Hands back what is left. A failure only leaves units unused until their window ends. */

@@ -164,13 +164,20 @@ async function ask(account: Account, input: AdmitInput, parts: AdmissionParts): 
     ttlMs: input.policy.ttlMs,
     now,
   });
-  const answer = await exchange(account, pledge, parts);
-  if (answer?.outcome === "granted") account.paid = true;
+  const { answer, paid } = await exchange(account, pledge, parts);
+  account.paid = paid;
   return { account, answer };
 }
 
-/** One call to the meter, taken into the lease whatever comes back; `null` when it could not be reached. */
-async function exchange(account: Account, pledge: Pledge, parts: AdmissionParts): Promise<AcquireAnswer | null> {
+interface Exchanged {
+  /** `null`: the meter could not be reached. */
+  readonly answer: AcquireAnswer | null;
+  /** The request in hand is paid for. */
+  readonly paid: boolean;
+}
+
+/** One call to the meter, taken into the lease whatever comes back. */
+async function exchange(account: Account, pledge: Pledge, parts: AdmissionParts): Promise<Exchanged> {
   const { lease } = account;
   counters.meterCalls++;
   let answer: AcquireAnswer;
@@ -181,17 +188,17 @@ async function exchange(account: Account, pledge: Pledge, parts: AdmissionParts)
     logError(error, { part: "meter" });
     oweAgain(lease, pledge);
     lease.unreachableUntil = Date.now() + UNREACHABLE_MEMORY_MS;
-    return null;
+    return { answer: null, paid: false };
   }
   if (answer.outcome === "stale") {
     oweAgain(lease, pledge);
     // What was granted on the old record stands no more.
     lease.validUntil = 0;
-    return answer;
+    return { answer, paid: false };
   }
-  takeAnswer(lease, pledge, answer, Date.now());
+  const paid = takeAnswer(lease, pledge, answer, Date.now());
   if (answer.outcome === "granted") parts.book.touch(account.name, lease);
-  return answer;
+  return { answer, paid };
 }
 
 /** The answers to one round: a final outcome, or `null` when every account that was asked has been paid. */
@@ -286,7 +293,7 @@ async function renew(account: Account, input: AdmitInput, parts: AdmissionParts,
     ttlMs: input.policy.ttlMs,
     now,
   });
-  const answer = await exchange(account, pledge, parts);
+  const { answer } = await exchange(account, pledge, parts);
   if (answer?.outcome === "stale") parts.cache.put(input.hash, answer.record, Date.now());
   else if (answer?.outcome === "granted") parts.cache.confirm(input.hash, Date.now());
 }

@@ -1,4 +1,4 @@
-import type { AcquireAnswer, AcquireRequest, Holding, HourlySpend, LimitGrant } from "./acquire.ts";
+import type { AcquireAnswer, AcquireRequest, Holding, HourlySpend, LimitGrant, Stale } from "./acquire.ts";
 import type { Limit, LimitView } from "./limit.ts";
 import { counterOf, hourOf, windowAt, windowSeconds } from "./window.ts";
 
@@ -163,8 +163,12 @@ export function askToRenew(lease: Lease, renewal: Omit<AskInput, "cost">): Pledg
   return openAsk(lease, input, { want, holdings, returned });
 }
 
-/** Takes an answer in: units into the hand, the admission's end, or the refusal to remember. */
-export function takeAnswer(lease: Lease, pledge: Pledge, answer: Exclude<AcquireAnswer, { outcome: "stale" }>, now: number): void {
+/**
+ * Takes an answer in: units into the hand, the admission's end, or the refusal to remember. Returns whether the request
+ * in hand is paid for: not when refused, nor when a window ended while the answer was on its way. What was granted then
+ * belongs to a window that is over, and spending it now would be one too many in the new one: ask again.
+ */
+export function takeAnswer(lease: Lease, pledge: Pledge, answer: Exclude<AcquireAnswer, Stale>, now: number): boolean {
   lease.renewingUntil = 0;
   if (answer.grants.length > 0 || answer.outcome === "granted") lease.limits = answer.grants.map((grant) => grant.limit);
   if (answer.outcome === "granted") {
@@ -172,8 +176,10 @@ export function takeAnswer(lease: Lease, pledge: Pledge, answer: Exclude<Acquire
     lease.grantedAt = now;
     lease.generation = pledge.request.generation;
     lease.refusal = null;
-    for (const grant of answer.grants) takeGrant(lease, pledge, grant, now);
-    return;
+    const paid = answer.grants.every((grant) => pledge.sentAt + grant.windowEndsInMs > now);
+    for (const grant of answer.grants) takeGrant(lease, pledge, grant, { paid, now });
+    if (!paid) addSpent(lease, pledge.request.hour, -pledge.request.cost);
+    return paid;
   }
   takeBack(lease, pledge);
   for (const grant of answer.grants) noteRemaining(lease, grant, now);
@@ -190,6 +196,7 @@ export function takeAnswer(lease: Lease, pledge: Pledge, answer: Exclude<Acquire
     lease.validUntil = 0;
     lease.grantedAt = 0;
   }
+  return false;
 }
 
 /** The call failed or was answered `stale`: what was pledged is back in hand, what was to be reported is owed again. */
@@ -270,13 +277,14 @@ function trimHands(lease: Lease, want: number, now: number): Holding[] {
   return returned;
 }
 
-function takeGrant(lease: Lease, pledge: Pledge, grant: LimitGrant, now: number): void {
+function takeGrant(lease: Lease, pledge: Pledge, grant: LimitGrant, { paid, now }: { paid: boolean; now: number }): void {
   const counter = counterOf(grant.limit);
   const pledged = pledge.request.cost === 0 ? undefined : pledge.request.holdings.find((holding) => holding.counter === counter);
-  const paid = pledged?.windowStart === grant.windowStart ? pledged.units : 0;
-  const units = grant.granted + paid - pledge.request.cost;
+  const putBack = pledged?.windowStart === grant.windowStart ? pledged.units : 0;
+  const units = grant.granted + putBack - (paid ? pledge.request.cost : 0);
   // Counted from before the call, so that a unit is never spent after its window has ended at the meter.
   const windowEndsAt = pledge.sentAt + grant.windowEndsInMs;
+  if (windowEndsAt <= now) return;
   const hand = lease.hands.get(counter);
   if (hand === undefined || hand.windowStart < grant.windowStart) {
     lease.hands.set(counter, { limit: grant.limit, windowStart: grant.windowStart, windowEndsAt, units, remainingAtMeter: grant.remaining });
@@ -286,7 +294,6 @@ function takeGrant(lease: Lease, pledge: Pledge, grant: LimitGrant, now: number)
     hand.remainingAtMeter = grant.remaining;
     if (hand.limit !== grant.limit) lease.hands.set(counter, { ...hand, limit: grant.limit });
   }
-  if (windowEndsAt <= now) lease.hands.delete(counter);
 }
 
 function noteRemaining(lease: Lease, grant: LimitGrant, now: number): void {

@@ -1,0 +1,257 @@
+import type { AcquireAnswer, AcquireRequest } from "../../src/limits/acquire.ts";
+import {
+  askForRequest,
+  askToRenew,
+  covers,
+  type Lease,
+  newLease,
+  oweAgain,
+  type Pledge,
+  refusedUntil,
+  release,
+  renewalDue,
+  spend,
+  takeAnswer,
+} from "../../src/limits/lease.ts";
+import type { Limit } from "../../src/limits/limit.ts";
+import { checkpointOf, decide, type MeterCheckpoint, newMeterState, settle } from "../../src/limits/meter.ts";
+import { counterOf, windowAt } from "../../src/limits/window.ts";
+
+/**
+ * Isolates and one meter in simulated time, made of the same pure functions that run in production. Calls to the meter
+ * take time, can be lost on the way there or back, and the meter can crash between any two of them.
+ */
+
+const LEASE_TTL_MS = 4_500;
+const RENEW_AHEAD_MS = 1_500;
+
+export interface Faults {
+  /** Chances, 0 to 1, per call. */
+  readonly loseRequest: number;
+  readonly loseAnswer: number;
+  /** Chance per call that the meter loses its memory before it. */
+  readonly crash: number;
+  /** The meter's clock minus the isolates', ms. */
+  readonly clockOffsetMs: number;
+}
+
+export const NO_FAULTS: Faults = { loseRequest: 0, loseAnswer: 0, crash: 0, clockOffsetMs: 0 };
+
+export interface WorldOptions {
+  readonly limits: readonly Limit[];
+  readonly isolates: number;
+  readonly latencyMs: number;
+  readonly faults: Faults;
+  readonly random: () => number;
+  readonly startAt: number;
+}
+
+interface Due {
+  readonly at: number;
+  readonly sequence: number;
+  readonly run: () => void;
+}
+
+export class LeaseWorld {
+  now: number;
+  meterCalls = 0;
+  rowsWritten = 0;
+  admitted = 0;
+  refused = 0;
+  failed = 0;
+  /** Units admitted, by counter and window (by the meter's clock, whose windows bind). */
+  readonly admittedByWindow = new Map<string, number>();
+  readonly #options: WorldOptions;
+  readonly #leases: Lease[];
+  readonly #dues: Due[] = [];
+  #sequence = 0;
+  #stored: MeterCheckpoint | null = null;
+  #meter = newMeterState(null);
+  limits: readonly Limit[];
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.now = options.startAt;
+    this.limits = options.limits;
+    this.#leases = Array.from({ length: options.isolates }, () => newLease());
+  }
+
+  /** A request of `cost` reaches an isolate at `at`. */
+  request(isolate: number, cost: number, at: number): void {
+    this.#at(at, () => this.#serve(isolate, cost, 0));
+  }
+
+  /** The limits change, as by a patched key: isolates and meter know at once. */
+  changeLimits(limits: readonly Limit[], at: number): void {
+    this.#at(at, () => {
+      this.limits = limits;
+    });
+  }
+
+  /** An isolate dies with what it holds. */
+  kill(isolate: number, at: number): void {
+    this.#at(at, () => {
+      this.#leases[isolate] = newLease();
+    });
+  }
+
+  run(): void {
+    for (;;) {
+      const next = this.#pop();
+      if (next === undefined) return;
+      this.now = Math.max(this.now, next.at);
+      next.run();
+    }
+  }
+
+  #serve(isolate: number, cost: number, round: number): void {
+    const lease = this.#lease(isolate);
+    const { now } = this;
+    if (refusedUntil(lease, cost, now) !== null) {
+      this.refused++;
+      return;
+    }
+    if (lease.validUntil > now && covers(lease, this.limits, cost, now)) {
+      spend(lease, this.limits, cost, now);
+      this.#count(cost);
+      if (renewalDue(lease, this.limits, RENEW_AHEAD_MS, now)) this.#renew(isolate);
+      this.#scheduleRelease(isolate);
+      return;
+    }
+    if (round === 4) {
+      this.failed++;
+      return;
+    }
+    const pledge = askForRequest(lease, { ...this.#asker(isolate), cost, now });
+    this.#call(isolate, pledge, (answer, paid) => {
+      if (answer === null) this.failed++;
+      else if (paid) this.#count(cost);
+      else if (answer.outcome === "granted") this.#serve(isolate, cost, round + 1);
+      else this.refused++;
+      this.#scheduleRelease(isolate);
+    });
+  }
+
+  #renew(isolate: number): void {
+    const pledge = askToRenew(this.#lease(isolate), { ...this.#asker(isolate), now: this.now });
+    this.#call(isolate, pledge, () => undefined);
+  }
+
+  #scheduleRelease(isolate: number): void {
+    const lease = this.#lease(isolate);
+    if (lease.releaseScheduled) return;
+    lease.releaseScheduled = true;
+    const look = (): void => {
+      if (lease.validUntil > this.now) {
+        this.#at(lease.validUntil + 100, look);
+        return;
+      }
+      lease.releaseScheduled = false;
+      const left = release(lease, this.now);
+      if (left === null || this.#lose(this.#options.faults.loseRequest)) return;
+      this.#at(this.now + this.#options.latencyMs, () => settle(this.#meter, left.returned, left.spent));
+    };
+    this.#at(Math.max(this.now, lease.validUntil) + 100, look);
+  }
+
+  #call(isolate: number, pledge: Pledge, done: (answer: AcquireAnswer | null, paid: boolean) => void): void {
+    const lease = this.#lease(isolate);
+    const { latencyMs, faults } = this.#options;
+    const lost = (): void => {
+      oweAgain(lease, pledge);
+      done(null, false);
+    };
+    if (this.#lose(faults.loseRequest)) {
+      this.#at(this.now + 4 * latencyMs, lost);
+      return;
+    }
+    this.#at(this.now + latencyMs, () => {
+      const answer = this.#meterAnswers(pledge.request);
+      if (this.#lose(faults.loseAnswer)) this.#at(this.now + 4 * latencyMs, lost);
+      else {
+        this.#at(this.now + latencyMs, () => {
+          done(answer, takeAnswer(lease, pledge, answer, this.now));
+        });
+      }
+    });
+  }
+
+  #meterAnswers(request: AcquireRequest): Exclude<AcquireAnswer, { outcome: "stale" }> {
+    if (this.#lose(this.#options.faults.crash)) this.#meter = newMeterState(this.#stored);
+    this.meterCalls++;
+    const meterNow = this.now + this.#options.faults.clockOffsetMs;
+    const decision = decide(this.#meter, this.limits, request, meterNow);
+    if (decision.mustPersist) {
+      this.rowsWritten++;
+      // Through JSON, as storage does it.
+      this.#stored = JSON.parse(JSON.stringify(checkpointOf(this.#meter, meterNow, false))) as MeterCheckpoint;
+    }
+    if (decision.code === null) return { outcome: "granted", validForMs: request.ttlMs, grants: decision.grants };
+    const { code, violated, retryAfterMs, grants } = decision;
+    return { outcome: "refused", code, violated, retryAfterMs, grants };
+  }
+
+  #count(cost: number): void {
+    this.admitted++;
+    for (const limit of this.limits) {
+      const start = windowAt(limit.window, this.now + this.#options.faults.clockOffsetMs).start;
+      const name = `${counterOf(limit)}@${start}`;
+      this.admittedByWindow.set(name, (this.admittedByWindow.get(name) ?? 0) + cost);
+    }
+  }
+
+  #asker(isolate: number) {
+    return { holder: `isolate-${isolate}`, keyId: "key_1", generation: 1, limits: this.limits, ttlMs: LEASE_TTL_MS };
+  }
+
+  #lease(isolate: number): Lease {
+    const lease = this.#leases[isolate];
+    if (lease === undefined) throw new RangeError(`no isolate ${isolate}`);
+    return lease;
+  }
+
+  #lose(chance: number): boolean {
+    return chance > 0 && this.#options.random() < chance;
+  }
+
+  #at(at: number, run: () => void): void {
+    this.#dues.push({ at, sequence: this.#sequence++, run });
+    let child = this.#dues.length - 1;
+    while (child > 0) {
+      const parent = (child - 1) >> 1;
+      if (!this.#earlier(child, parent)) break;
+      this.#swap(child, parent);
+      child = parent;
+    }
+  }
+
+  #pop(): Due | undefined {
+    const first = this.#dues[0];
+    const last = this.#dues.pop();
+    if (first === undefined || last === undefined || this.#dues.length === 0) return first;
+    this.#dues[0] = last;
+    let parent = 0;
+    for (;;) {
+      let least = parent;
+      for (const child of [2 * parent + 1, 2 * parent + 2]) {
+        if (child < this.#dues.length && this.#earlier(child, least)) least = child;
+      }
+      if (least === parent) return first;
+      this.#swap(parent, least);
+      parent = least;
+    }
+  }
+
+  #earlier(a: number, b: number): boolean {
+    const [left, right] = [this.#dues[a], this.#dues[b]];
+    if (left === undefined || right === undefined) return false;
+    return left.at < right.at || (left.at === right.at && left.sequence < right.sequence);
+  }
+
+  #swap(a: number, b: number): void {
+    const [left, right] = [this.#dues[a], this.#dues[b]];
+    if (left === undefined || right === undefined) return;
+    this.#dues[a] = right;
+    this.#dues[b] = left;
+  }
+}
