@@ -14,7 +14,11 @@ export interface BindingFacts {
   readonly certificateSha256: string | null;
 }
 
-export type BindingRefusal = "ip_not_allowed" | "origin_not_allowed" | "country_not_allowed" | "certificate_required";
+export type BindingRefusal =
+  | "ip_not_allowed"
+  | "origin_not_allowed"
+  | "country_not_allowed"
+  | "certificate_required";
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 interface Block {
@@ -39,7 +43,8 @@ export function checkBindings(bindings: Bindings, facts: BindingFacts): BindingR
   if (isBound(ips) && !addressAllowed(blocksOf(bindings, ips), facts.ip)) return "ip_not_allowed";
   if (isBound(origins) && !originAllowed(origins, facts.origin)) return "origin_not_allowed";
   if (isBound(countries) && !includesUpper(countries, facts.country)) return "country_not_allowed";
-  if (isBound(certificateSha256) && !includesLower(certificateSha256, facts.certificateSha256)) return "certificate_required";
+  if (isBound(certificateSha256) && !includesLower(certificateSha256, facts.certificateSha256))
+    return "certificate_required";
   return null;
 }
 
@@ -71,7 +76,9 @@ function blocksOf(bindings: Bindings, ips: readonly string[]): readonly Block[] 
 function addressAllowed(blocks: readonly Block[], ip: string | null): boolean {
   const address = ip === null ? null : parseAddress(ip);
   if (address === null) return false;
-  return blocks.some(({ network, bits }) => network.kind() === address.kind() && address.match(network, bits));
+  return blocks.some(
+    ({ network, bits }) => network.kind() === address.kind() && address.match(network, bits),
+  );
 }
 
 /** Strict: four decimal parts without leading zeros, or v6 without a zone. The library alone takes `0x7f.1` and `010.0.0.1`. */
@@ -97,7 +104,9 @@ function parseBlock(text: string): Block | null {
   if (!address.includes(":")) return bits <= 32 ? { network, bits } : null;
   if (bits > 128) return null;
   if (network.kind() === "ipv6") return { network, bits };
-  return bits >= MAPPED_BITS ? { network, bits: bits - MAPPED_BITS } : { network: ipaddr.IPv6.parse(address), bits };
+  return bits >= MAPPED_BITS
+    ? { network, bits: bits - MAPPED_BITS }
+    : { network: ipaddr.IPv6.parse(address), bits };
 }
 
 /** A CIDR block or a single address. */
@@ -132,7 +141,7 @@ function compressed(address: ipaddr.IPv6): string {
 export function isOriginPattern(text: string): boolean {
   if (text.startsWith("*.")) return HOST_LABELS.test(text.slice(2)) && text.indexOf(".", 2) > 0;
   if (!text.startsWith(SECURE_ORIGIN) && !text.startsWith("http://")) return false;
-  return URL.canParse(text) && new URL(text).origin === text;
+  return !text.includes("*") && URL.canParse(text) && new URL(text).origin === text;
 }
 
 /**
@@ -141,7 +150,9 @@ export function isOriginPattern(text: string): boolean {
  */
 export function originAllowed(patterns: readonly string[], origin: string | null): boolean {
   if (origin === null || origin === "null") return false;
-  return patterns.some((pattern) => (pattern.startsWith("*.") ? isBelow(origin, pattern.slice(1)) : pattern === origin));
+  return patterns.some((pattern) =>
+    pattern.startsWith("*.") ? isBelow(origin, pattern.slice(1)) : pattern === origin,
+  );
 }
 
 /** `suffix` starts with its dot. The labels before it are checked, else `https://evil.test/.example.com` would pass. */
