@@ -35,7 +35,8 @@ export function checkUpstream(findings: Findings, place: string, value: unknown,
   findings.optionalBoolean(`${place}.stripPrefix`, upstream["stripPrefix"]);
   findings.optionalBoolean(`${place}.open`, upstream["open"]);
   const { workspace } = upstream;
-  if (workspace !== undefined && workspace !== "*") findings.name(`${place}.workspace`, String(workspace));
+  if (workspace !== undefined && workspace !== "*")
+    findings.name(`${place}.workspace`, String(workspace));
   findings.environments(`${place}.environments`, upstream["environments"]);
   findings.forwarding(place, upstream);
   checkPreflight(findings, `${place}.preflight`, upstream["preflight"]);
@@ -55,7 +56,8 @@ function checkTarget(findings: Findings, place: string, upstream: Fields, env: E
   } else if (key === "url") {
     checkUrl(findings, at, named);
   } else if (key === "service") {
-    if (!isFetcher(env[named])) findings.add(at, `there is no service binding ${named}; see [[services]] in wrangler.toml`);
+    if (!isFetcher(env[named]))
+      findings.add(at, `there is no service binding ${named}; see [[services]] in wrangler.toml`);
   } else {
     checkUrlVariable(findings, at, named, env);
   }
@@ -64,7 +66,8 @@ function checkTarget(findings: Findings, place: string, upstream: Fields, env: E
 /** A variable that nobody declared is a slip; one that is declared and empty is an upstream that is not set yet. */
 function checkUrlVariable(findings: Findings, at: string, variable: string, env: Env): void {
   const value = env[variable];
-  if (typeof value !== "string") findings.add(at, `there is no variable ${variable}; see [vars] in wrangler.toml`);
+  if (typeof value !== "string")
+    findings.add(at, `there is no variable ${variable}; see [vars] in wrangler.toml`);
   else if (value !== "") checkUrl(findings, `${at} (${variable})`, value);
 }
 
@@ -80,16 +83,25 @@ function checkUrl(findings: Findings, at: string, text: string): void {
 }
 
 function isFetcher(binding: unknown): boolean {
-  return typeof binding === "object" && binding !== null && "fetch" in binding && typeof binding.fetch === "function";
+  return (
+    typeof binding === "object" &&
+    binding !== null &&
+    "fetch" in binding &&
+    typeof binding.fetch === "function"
+  );
 }
 
 function checkHosts(findings: Findings, place: string, value: unknown): void {
   if (value === undefined) return;
   const hosts = findings.list(place, value);
-  if (hosts.length === 0) findings.add(place, "must name at least one host; leave it out for every host");
+  if (hosts.length === 0)
+    findings.add(place, "must name at least one host; leave it out for every host");
   for (const [index, host] of hosts.entries()) {
     if (typeof host !== "string" || !HOST.test(host)) {
-      findings.add(`${place}[${index}]`, "must be a host name in lower case, without port, or *.example.com");
+      findings.add(
+        `${place}[${index}]`,
+        "must be a host name in lower case, without port, or *.example.com",
+      );
     }
   }
 }
@@ -104,7 +116,8 @@ function checkPrefix(findings: Findings, place: string, upstream: Fields): void 
   const pattern = typeof pathPrefix === "string" ? parsePattern(pathPrefix) : null;
   if (pattern === null) findings.add(at, "must be a path such as /billing");
   else if (!pattern.ok) findings.add(at, pattern.error);
-  else if (pattern.value.some(({ kind }) => kind !== "literal")) findings.add(at, "must not have parameters or *");
+  else if (pattern.value.some(({ kind }) => kind !== "literal"))
+    findings.add(at, "must not have parameters or *");
 }
 
 function checkPreflight(findings: Findings, place: string, value: unknown): void {
@@ -113,12 +126,22 @@ function checkPreflight(findings: Findings, place: string, value: unknown): void
     findings.add(place, "must be pass, key, or an object with origins");
     return;
   }
-  const cors = findings.object(place, value, ["origins", "methods", "headers", "exposeHeaders", "maxAgeSeconds", "credentials"]);
+  const cors = findings.object(place, value, [
+    "origins",
+    "methods",
+    "headers",
+    "exposeHeaders",
+    "maxAgeSeconds",
+    "credentials",
+  ]);
   if (cors === null) return;
   const origins = findings.list(`${place}.origins`, cors["origins"]);
   for (const [index, origin] of origins.entries()) {
     if (typeof origin !== "string" || !(origin === "*" || isOriginPattern(origin))) {
-      findings.add(`${place}.origins[${index}]`, "must be https://app.example.com, *.example.com or *");
+      findings.add(
+        `${place}.origins[${index}]`,
+        "must be https://app.example.com, *.example.com or *",
+      );
     }
   }
   if (cors["credentials"] === true && origins.includes("*")) {
@@ -126,9 +149,15 @@ function checkPreflight(findings: Findings, place: string, value: unknown): void
   }
   for (const field of ["methods", "headers", "exposeHeaders"]) {
     for (const name of findings.list(`${place}.${field}`, cors[field] ?? [])) {
-      if (typeof name !== "string" || !TOKEN.test(name)) findings.add(`${place}.${field}`, "must be names of methods or header fields");
+      if (typeof name !== "string" || !TOKEN.test(name))
+        findings.add(`${place}.${field}`, "must be names of methods or header fields");
     }
   }
   findings.optionalBoolean(`${place}.credentials`, cors["credentials"]);
-  findings.optionalInteger(`${place}.maxAgeSeconds`, cors["maxAgeSeconds"], 0, MAX_PREFLIGHT_AGE_SECONDS);
+  findings.optionalInteger(
+    `${place}.maxAgeSeconds`,
+    cors["maxAgeSeconds"],
+    0,
+    MAX_PREFLIGHT_AGE_SECONDS,
+  );
 }

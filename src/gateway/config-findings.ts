@@ -11,7 +11,13 @@ export type Fields = Readonly<Record<string, unknown>>;
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
 /** The names of `config.workspaces` and others become properties; these would be the prototype's. */
-const RESERVED_NAMES: ReadonlySet<string> = new Set(["constructor", "prototype", "toString", "valueOf", "hasOwnProperty"]);
+const RESERVED_NAMES: ReadonlySet<string> = new Set([
+  "constructor",
+  "prototype",
+  "toString",
+  "valueOf",
+  "hasOwnProperty",
+]);
 /** A Worker may wait as long as its client does; an hour is a stream, and streams have their time-out at the first byte. */
 const MAX_TIMEOUT_SECONDS = 3_600;
 
@@ -31,7 +37,8 @@ export class Findings {
       return null;
     }
     for (const field of Object.keys(fields)) {
-      if (!known.includes(field)) this.add(place, `has an unknown field ${field}; known are ${known.join(", ")}`);
+      if (!known.includes(field))
+        this.add(place, `has an unknown field ${field}; known are ${known.join(", ")}`);
     }
     return fields;
   }
@@ -51,7 +58,10 @@ export class Findings {
 
   name(place: string, name: string): void {
     if (!NAME.test(name) || RESERVED_NAMES.has(name)) {
-      this.add(place, "is not a name: 1 to 64 letters, digits, . _ : -, the first a letter or digit");
+      this.add(
+        place,
+        "is not a name: 1 to 64 letters, digits, . _ : -, the first a letter or digit",
+      );
     }
   }
 
@@ -78,21 +88,37 @@ export class Findings {
   environments(place: string, value: unknown): void {
     if (value === undefined) return;
     const environments = this.list(place, value);
-    if (environments.length === 0 && Array.isArray(value)) this.add(place, "must name live, test or both");
-    for (const environment of environments) this.optionalOneOf(place, environment ?? null, ["live", "test"]);
+    if (environments.length === 0 && Array.isArray(value))
+      this.add(place, "must name live, test or both");
+    for (const environment of environments)
+      this.optionalOneOf(place, environment ?? null, ["live", "test"]);
   }
 
   /** What a route and an upstream say alike. */
   forwarding(place: string, fields: Fields): void {
     const { timeoutSeconds } = fields;
-    const sound = typeof timeoutSeconds === "number" && timeoutSeconds > 0 && timeoutSeconds <= MAX_TIMEOUT_SECONDS;
+    const sound =
+      typeof timeoutSeconds === "number" &&
+      timeoutSeconds > 0 &&
+      timeoutSeconds <= MAX_TIMEOUT_SECONDS;
     if (timeoutSeconds !== undefined && !sound) {
-      this.add(`${place}.timeoutSeconds`, `must be a number above 0, at most ${MAX_TIMEOUT_SECONDS}`);
+      this.add(
+        `${place}.timeoutSeconds`,
+        `must be a number above 0, at most ${MAX_TIMEOUT_SECONDS}`,
+      );
     }
-    this.optionalInteger(`${place}.maxBodyBytes`, fields["maxBodyBytes"], 0, 50 * MAX_REQUEST_BODY_BYTES);
+    this.optionalInteger(
+      `${place}.maxBodyBytes`,
+      fields["maxBodyBytes"],
+      0,
+      50 * MAX_REQUEST_BODY_BYTES,
+    );
     if (fields["refundOn"] === undefined) return;
     for (const reason of this.list(`${place}.refundOn`, fields["refundOn"])) {
-      this.optionalOneOf(`${place}.refundOn`, reason ?? null, ["upstream_unreachable", "upstream_timeout"]);
+      this.optionalOneOf(`${place}.refundOn`, reason ?? null, [
+        "upstream_unreachable",
+        "upstream_timeout",
+      ]);
     }
   }
 }

@@ -42,7 +42,8 @@ const CONFLICT: CredentialError = {
 };
 const IN_QUERY: CredentialError = {
   code: "credential_in_query",
-  detail: "The query string contains an API key. Send it in the Authorization header, and replace this key: URLs are logged.",
+  detail:
+    "The query string contains an API key. Send it in the Authorization header, and replace this key: URLs are logged.",
 };
 const BAD_BASIC: CredentialError = {
   code: "request_invalid",
@@ -50,7 +51,8 @@ const BAD_BASIC: CredentialError = {
 };
 const BARE_KEY: CredentialError = {
   code: "request_invalid",
-  detail: "The Authorization header contains an API key without a scheme that is understood. Write `Authorization: Bearer <key>`.",
+  detail:
+    "The Authorization header contains an API key without a scheme that is understood. Write `Authorization: Bearer <key>`.",
 };
 
 /**
@@ -105,7 +107,9 @@ function readAuthorizationLine(line: string, prefixes: ReadonlySet<string>): Fou
   const token = schemeEnd < 0 ? "" : trimmed.slice(schemeEnd).trim();
   if (scheme === "bearer") return merge(null, token, "bearer");
   if (scheme === "basic") return readBasic(token, prefixes);
-  return trimmed.split(/[\s,="]+/).some((word) => looksOwn(word, prefixes)) ? err(BARE_KEY) : ok(null);
+  return trimmed.split(/[\s,="]+/).some((word) => looksOwn(word, prefixes))
+    ? err(BARE_KEY)
+    : ok(null);
 }
 
 /** RFC 7617. With a password it is a log-in at the origin and none of ours, unless one of our keys stands in it. */
@@ -133,7 +137,12 @@ function decodeBase64(token: string): string | null {
  * already been written to logs that are not ours. Only what looks like one of our own keys is taken for one; a foreign
  * value under any name is the origin's data.
  */
-function readQuery(url: string, queryStart: number, rules: CredentialRules, found: Credential | null): Found {
+function readQuery(
+  url: string,
+  queryStart: number,
+  rules: CredentialRules,
+  found: Credential | null,
+): Found {
   const query = url.slice(queryStart + 1);
   if (rules.queryParameter === null && !mayHoldKey(query)) return ok(found);
   let merged = found;

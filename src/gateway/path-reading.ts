@@ -30,7 +30,9 @@ const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
 
 /** One pass without allocation: nearly every request's path is plain, and needs nothing more. */
-export function surveyPath(path: string): typeof PATH_PLAIN | typeof PATH_CASED | typeof PATH_AMBIGUOUS {
+export function surveyPath(
+  path: string,
+): typeof PATH_PLAIN | typeof PATH_CASED | typeof PATH_AMBIGUOUS {
   let cased = false;
   let afterSlash = false;
   for (let index = 0; index < path.length; index += 1) {

@@ -24,7 +24,14 @@ const DEFAULT_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /** What a browser needs in order to send a key and a JSON body. */
 const DEFAULT_HEADERS = ["Authorization", "Content-Type", "X-API-Key"];
 /** What Latchkey adds to answers and a page may want to see. */
-const DEFAULT_EXPOSED_HEADERS = ["Deprecation", "RateLimit", "RateLimit-Policy", "Retry-After", "Sunset", "X-Request-Id"];
+const DEFAULT_EXPOSED_HEADERS = [
+  "Deprecation",
+  "RateLimit",
+  "RateLimit-Policy",
+  "Retry-After",
+  "Sunset",
+  "X-Request-Id",
+];
 /** Ten minutes: a changed policy is seen soon, and a page does not ask before each call. */
 const DEFAULT_MAX_AGE_SECONDS = 600;
 
@@ -47,7 +54,9 @@ export function decidePreflight(table: RouteTable, request: PreflightRequest): P
 
 /** 204; from an origin that is not allowed, without the fields that would let the browser go on. */
 function answerPreflight(cors: CorsConfig, origin: string): Response {
-  const headers = new Headers({ Vary: "Origin, Access-Control-Request-Method, Access-Control-Request-Headers" });
+  const headers = new Headers({
+    Vary: "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+  });
   if (!setAllowOrigin(headers, cors, origin)) return new Response(null, { status: 204, headers });
   headers.set("Access-Control-Allow-Methods", (cors.methods ?? DEFAULT_METHODS).join(", "));
   headers.set("Access-Control-Allow-Headers", (cors.headers ?? DEFAULT_HEADERS).join(", "));
@@ -59,7 +68,10 @@ function answerPreflight(cors: CorsConfig, origin: string): Response {
 export function addCorsHeaders(headers: Headers, cors: CorsConfig, origin: string | null): void {
   headers.append("Vary", "Origin");
   if (origin === null || !setAllowOrigin(headers, cors, origin)) return;
-  headers.set("Access-Control-Expose-Headers", (cors.exposeHeaders ?? DEFAULT_EXPOSED_HEADERS).join(", "));
+  headers.set(
+    "Access-Control-Expose-Headers",
+    (cors.exposeHeaders ?? DEFAULT_EXPOSED_HEADERS).join(", "),
+  );
 }
 
 function setAllowOrigin(headers: Headers, cors: CorsConfig, origin: string): boolean {

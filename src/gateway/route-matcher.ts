@@ -41,9 +41,15 @@ export class RouteMatcher {
   /** The name of the upstream that has the same host and prefix already, or `null`. */
   addUpstream({ upstream, open }: Registration): string | null {
     const prefix = upstream.pathPrefix === "/" ? "" : upstream.pathPrefix;
-    const entry = { upstream, open, prefix: this.#fold ? prefix.toLowerCase() : prefix, tree: new PatternTree<Found>(this.#fold) };
+    const entry = {
+      upstream,
+      open,
+      prefix: this.#fold ? prefix.toLowerCase() : prefix,
+      tree: new PatternTree<Found>(this.#fold),
+    };
     this.#byName.set(upstream.name, entry);
-    const groups = upstream.hosts === null ? [this.#anyHost] : upstream.hosts.map((host) => this.#groupOf(host));
+    const groups =
+      upstream.hosts === null ? [this.#anyHost] : upstream.hosts.map((host) => this.#groupOf(host));
     for (const group of groups) {
       const rival = group.find((other) => other.prefix === entry.prefix);
       if (rival !== undefined) return rival.upstream.name;
@@ -110,7 +116,11 @@ function isBelow(name: string, suffix: string): boolean {
 function firstAbove(entries: readonly Entry[], path: string): Entry | null {
   for (const entry of entries) {
     const { prefix } = entry;
-    if (path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f)) return entry;
+    if (
+      path.startsWith(prefix) &&
+      (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f)
+    )
+      return entry;
   }
   return null;
 }

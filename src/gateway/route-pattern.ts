@@ -18,8 +18,10 @@ const PARAMETER = /^:[A-Za-z][A-Za-z0-9_]*$/;
 /** Reads a pattern as written in `gateway.config.ts`. Literals come out as `canonicalPath` reads them. One slash at the end does not count. */
 export function parsePattern(pattern: string): Result<readonly Segment[], string> {
   if (!pattern.startsWith("/")) return err("must start with /");
-  const written = pattern === "/" ? [] : pattern.slice(1, pattern.endsWith("/") ? -1 : undefined).split("/");
-  if (written.length > MAX_PATTERN_SEGMENTS) return err(`has more than ${MAX_PATTERN_SEGMENTS} segments`);
+  const written =
+    pattern === "/" ? [] : pattern.slice(1, pattern.endsWith("/") ? -1 : undefined).split("/");
+  if (written.length > MAX_PATTERN_SEGMENTS)
+    return err(`has more than ${MAX_PATTERN_SEGMENTS} segments`);
   const segments: Segment[] = [];
   for (const [index, text] of written.entries()) {
     const segment = parseSegment(text, index === written.length - 1);
@@ -100,7 +102,12 @@ export class PatternTree<T> {
   }
 }
 
-function findBelow<T>(node: Node<T>, segments: readonly string[], index: number, method: string): T | null {
+function findBelow<T>(
+  node: Node<T>,
+  segments: readonly string[],
+  index: number,
+  method: string,
+): T | null {
   const segment = segments[index];
   if (segment === undefined) return pick(node.ends, method) ?? pick(node.rests, method);
   const literal = node.literals.get(segment);
@@ -118,5 +125,10 @@ function findBelow<T>(node: Node<T>, segments: readonly string[], index: number,
 
 function pick<T>(values: ReadonlyMap<string, T>, method: string): T | null {
   if (values.size === 0) return null;
-  return values.get(method) ?? (method === "HEAD" ? values.get("GET") : undefined) ?? values.get("*") ?? null;
+  return (
+    values.get(method) ??
+    (method === "HEAD" ? values.get("GET") : undefined) ??
+    values.get("*") ??
+    null
+  );
 }

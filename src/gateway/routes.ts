@@ -4,14 +4,24 @@ import type { Environment } from "../keys/record.ts";
 import type { Limit } from "../limits/limit.ts";
 import { err, ok } from "../result.ts";
 import type { Result } from "../result.ts";
-import type { CompiledRoute, CompiledTarget, CompiledUpstream, RouteMatch } from "./compiled-route.ts";
+import type {
+  CompiledRoute,
+  CompiledTarget,
+  CompiledUpstream,
+  RouteMatch,
+} from "./compiled-route.ts";
 import { checkConfig } from "./config-check.ts";
 import type { ConfigError } from "./config-findings.ts";
 import { RouteTable } from "./route-table.ts";
 import { parsePattern } from "./route-pattern.ts";
 import type { Segment } from "./route-pattern.ts";
 
-export type { CompiledRoute, CompiledTarget, CompiledUpstream, RouteMatch } from "./compiled-route.ts";
+export type {
+  CompiledRoute,
+  CompiledTarget,
+  CompiledUpstream,
+  RouteMatch,
+} from "./compiled-route.ts";
 export type { ConfigError } from "./config-findings.ts";
 export type { RouteTable } from "./route-table.ts";
 
@@ -26,12 +36,18 @@ type Env = Readonly<Record<string, unknown>>;
  * the Worker starts: a configuration that is wrong anywhere serves nothing, except that a URL variable which is declared
  * but empty leaves only its own upstream unreachable.
  */
-export function compileConfig(config: GatewayConfig, env: Env): Result<RouteTable, readonly ConfigError[]> {
+export function compileConfig(
+  config: GatewayConfig,
+  env: Env,
+): Result<RouteTable, readonly ConfigError[]> {
   const faults = checkConfig(config, env);
   if (faults.length > 0) return err(faults);
   const errors: ConfigError[] = [];
   const upstreams = new Map(
-    Object.entries(config.upstreams).map(([name, upstream]) => [name, compileUpstream(name, upstream, env)]),
+    Object.entries(config.upstreams).map(([name, upstream]) => [
+      name,
+      compileUpstream(name, upstream, env),
+    ]),
   );
   const table = new RouteTable(config, upstreams);
   for (const upstream of upstreams.values()) {
@@ -79,7 +95,8 @@ function compileTarget(config: UpstreamConfig, env: Env): CompiledTarget {
   if ("service" in config) return { kind: "service", binding: config.service };
   if ("url" in config) return { kind: "url", url: new URL(config.url) };
   const value = env[config.urlFromEnv];
-  if (typeof value !== "string" || value === "") return { kind: "unset", variable: config.urlFromEnv };
+  if (typeof value !== "string" || value === "")
+    return { kind: "unset", variable: config.urlFromEnv };
   return { kind: "url", url: new URL(value) };
 }
 
@@ -102,10 +119,14 @@ function compileRoutes(
     const upstream = upstreams.get(routeConfig.upstream);
     const pattern = parsePattern(routeConfig.path);
     if (upstream === undefined || !pattern.ok) continue; // Both are faults that were named before.
-    const methods = typeof routeConfig.method === "string" ? [routeConfig.method] : routeConfig.method;
+    const methods =
+      typeof routeConfig.method === "string" ? [routeConfig.method] : routeConfig.method;
     const route = compileRoute(routeConfig, upstream, methods);
     if (route.environments.length === 0) {
-      errors.push({ place: `${place}.environments`, detail: `has none that upstreams.${upstream.name} takes` });
+      errors.push({
+        place: `${place}.environments`,
+        detail: `has none that upstreams.${upstream.name} takes`,
+      });
     }
     checkShared(limits, route.limits, `${place}.limits`, errors);
     drafts.push({ place, route, pattern: pattern.value, methods });
@@ -113,8 +134,13 @@ function compileRoutes(
   return drafts;
 }
 
-function compileRoute(config: RouteConfig, upstream: CompiledUpstream, methods: readonly string[]): CompiledRoute {
-  const timeoutMs = config.timeoutSeconds === undefined ? upstream.timeoutMs : config.timeoutSeconds * 1_000;
+function compileRoute(
+  config: RouteConfig,
+  upstream: CompiledUpstream,
+  methods: readonly string[],
+): CompiledRoute {
+  const timeoutMs =
+    config.timeoutSeconds === undefined ? upstream.timeoutMs : config.timeoutSeconds * 1_000;
   return {
     id: `${methods.join(",")} ${config.path}`,
     upstream,
@@ -130,12 +156,17 @@ function compileRoute(config: RouteConfig, upstream: CompiledUpstream, methods: 
     timeoutMs,
     maxBodyBytes: config.maxBodyBytes ?? upstream.maxBodyBytes,
     refundOn: config.refundOn ?? upstream.refundOn,
-    environments: (config.environments ?? BOTH).filter((environment) => upstream.environments.includes(environment)),
+    environments: (config.environments ?? BOTH).filter((environment) =>
+      upstream.environments.includes(environment),
+    ),
   };
 }
 
 function compileOpenRoute(upstream: CompiledUpstream): CompiledRoute {
-  return { ...compileRoute({ upstream: upstream.name, method: "*", path: "*" }, upstream, ["*"]), template: "*" };
+  return {
+    ...compileRoute({ upstream: upstream.name, method: "*", path: "*" }, upstream, ["*"]),
+    template: "*",
+  };
 }
 
 /** One name is one counter of a key's lineage: two routes may share it when they mean the same by it. */
@@ -149,22 +180,36 @@ function checkShared(
     const other = known.get(limit.name);
     if (other === undefined) known.set(limit.name, { place, limit });
     else if (!isSameLimit(other.limit, limit)) {
-      errors.push({ place, detail: `has a limit named ${limit.name} that differs from the one of ${other.place}` });
+      errors.push({
+        place,
+        detail: `has a limit named ${limit.name} that differs from the one of ${other.place}`,
+      });
     }
   }
 }
 
 function isSameLimit(a: Limit, b: Limit): boolean {
-  return a.limit === b.limit && a.kind === b.kind && JSON.stringify(a.window) === JSON.stringify(b.window);
+  return (
+    a.limit === b.limit &&
+    a.kind === b.kind &&
+    JSON.stringify(a.window) === JSON.stringify(b.window)
+  );
 }
 
 /** Asks the finished table for each route on each of its hosts. A rule that never applies is one that someone relies on in vain. */
-function findUnreachable(table: RouteTable, drafts: readonly RouteDraft[], errors: ConfigError[]): void {
+function findUnreachable(
+  table: RouteTable,
+  drafts: readonly RouteDraft[],
+  errors: ConfigError[],
+): void {
   for (const { place, route, pattern, methods } of drafts) {
     const { upstream } = route;
     const path = `/${pattern.map((segment) => (segment.kind === "literal" ? segment.text : PROBE_SEGMENT)).join("/")}`;
     if (upstream.pathPrefix !== "/" && !`${path}/`.startsWith(`${upstream.pathPrefix}/`)) {
-      errors.push({ place: `${place}.path`, detail: `lies outside ${upstream.pathPrefix}, the prefix of upstreams.${upstream.name}` });
+      errors.push({
+        place: `${place}.path`,
+        detail: `lies outside ${upstream.pathPrefix}, the prefix of upstreams.${upstream.name}`,
+      });
       continue;
     }
     const hosts = (upstream.hosts ?? ["*"]).map((host) => host.replace("*", PROBE_SEGMENT));
@@ -176,6 +221,7 @@ function findUnreachable(table: RouteTable, drafts: readonly RouteDraft[], error
 }
 
 function whyUnreachable(match: RouteMatch | undefined): string {
-  if (match?.kind === "route") return `is never reached: upstreams.${match.route.upstream.name} takes ${match.route.id}`;
+  if (match?.kind === "route")
+    return `is never reached: upstreams.${match.route.upstream.name} takes ${match.route.id}`;
   return "is never reached: its path differs from another one's in case only";
 }

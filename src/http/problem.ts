@@ -23,9 +23,11 @@ export interface Problem {
   readonly allow?: readonly string[];
 }
 
+/** One fault of a request: an RFC 6901 pointer into the body, or into what `in` names. */
 export interface FieldError {
   readonly pointer: string;
   readonly detail: string;
+  readonly in?: "query" | "path" | "header";
 }
 
 export interface ProblemContext {
@@ -42,11 +44,26 @@ const DEFAULT_RETRY_AFTER_SECONDS = { 429: 10, 503: 2 } as const;
 
 /** The whole answer. `HEAD` needs nothing special: the runtime drops the body. */
 export function toProblem(problem: Problem, context: ProblemContext): Response {
-  const { status } = PROBLEMS[problem.code];
-  return new Response(JSON.stringify(problemBody(problem, context)), { status, headers: problemHeaders(problem, context) });
+  const { status, headers, body } = problemParts(problem, context);
+  return new Response(JSON.stringify(body), { status, headers });
 }
 
-function problemBody(problem: Problem, context: ProblemContext): Readonly<Record<string, unknown>> {
+export interface ProblemParts {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/** The same, in parts. */
+export function problemParts(problem: Problem, context: ProblemContext): ProblemParts {
+  return {
+    status: PROBLEMS[problem.code].status,
+    headers: problemHeaders(problem, context),
+    body: problemBody(problem, context),
+  };
+}
+
+function problemBody(problem: Problem, context: ProblemContext): ProblemParts["body"] {
   const { status, title } = PROBLEMS[problem.code];
   const violated = problem.violated ?? [];
   return {
@@ -71,7 +88,8 @@ function problemHeaders(problem: Problem, context: ProblemContext): Headers {
   if (challenge !== null) headers.set("WWW-Authenticate", challenge);
   const retryAfter = retryAfterOf(problem);
   if (retryAfter !== null) headers.set("Retry-After", String(retryAfter));
-  const limits = PROBLEMS[problem.code].status === 429 ? rateLimitHeaders(problem.limits ?? []) : null;
+  const limits =
+    PROBLEMS[problem.code].status === 429 ? rateLimitHeaders(problem.limits ?? []) : null;
   if (limits !== null) {
     headers.set(RATE_LIMIT_POLICY, limits.policy);
     headers.set(RATE_LIMIT, limits.state);
@@ -107,7 +125,10 @@ function retryAfterOf(problem: Problem): number | null {
   if (status !== 429 && status !== 503) return null;
   let seconds = problem.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS[status];
   for (const limit of problem.limits ?? []) {
-    if (problem.violated?.includes(limit.name) === true) seconds = Math.max(seconds, limit.resetSeconds);
+    if (problem.violated?.includes(limit.name) === true)
+      seconds = Math.max(seconds, limit.resetSeconds);
   }
-  return Number.isFinite(seconds) ? Math.max(1, Math.ceil(seconds)) : DEFAULT_RETRY_AFTER_SECONDS[status];
+  return Number.isFinite(seconds)
+    ? Math.max(1, Math.ceil(seconds))
+    : DEFAULT_RETRY_AFTER_SECONDS[status];
 }
