@@ -105,7 +105,8 @@ export interface Rotation {
   readonly hash: KeyHash;
   readonly hint: string;
   readonly overlapSeconds: number;
-  readonly expiresAt: string | null;
+  /** Of the new key; `null`: never. Absent: the old key's lifetime anew, counted from now (never, where that one had none). */
+  readonly expiresAt?: string | null | undefined;
 }
 
 export interface KeyFilter {
@@ -171,7 +172,7 @@ export interface RegistryError {
     | "precondition_failed"
     | "request_invalid"
     /** Another part that the write needs cannot be reached; nothing was changed. Try again. */
-    | "unavailable";
+    | "storage_unavailable";
   readonly detail: string;
   /** JSON pointer into the request body, for `request_invalid`. */
   readonly pointer?: string;

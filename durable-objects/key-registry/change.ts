@@ -1,0 +1,127 @@
+import type { EpochMs } from "../../src/keys/record.ts";
+import { err } from "../../src/result.ts";
+import type { Result } from "../../src/result.ts";
+import type { RegistryError, WriteContext } from "./api.ts";
+import { appendAudit } from "./audit-log.ts";
+import { DELIVERIES_PER_RUN, DELIVERY_SAFETY_MS } from "./bounds.ts";
+import { OWNER_METER } from "./delivery.ts";
+import { toKeyRecord } from "./edge-record.ts";
+import { insertKey, updateKey } from "./keys-table.ts";
+import type { KeysTable } from "./keys-table.ts";
+import { OWNER_TARGET } from "./outbox.ts";
+import type { Outbox, Priority } from "./outbox.ts";
+import type { OwnersTable, StoredOwner } from "./owners-table.ts";
+import type { StoredKey } from "./stored-key.ts";
+
+export interface ChangeParts {
+  readonly sql: SqlStorage;
+  readonly keys: KeysTable;
+  readonly owners: OwnersTable;
+  readonly outbox: Outbox;
+  readonly workspace: string;
+}
+
+/**
+ * One write, inside its transaction: whatever it does to a key or owner goes through here, and so comes with its audit
+ * entry and outbox row. Synchronous throughout; throws only for bugs, which undo the transaction.
+ */
+export class Change {
+  readonly parts: ChangeParts;
+  readonly context: WriteContext;
+  readonly now: EpochMs;
+  readonly #meters = new Set<string>();
+
+  constructor(parts: ChangeParts, context: WriteContext, now: EpochMs) {
+    this.parts = parts;
+    this.context = context;
+    this.now = now;
+  }
+
+  /** Meters that have something to hear, in the order of the changes. */
+  get meters(): readonly string[] {
+    return [...this.#meters];
+  }
+
+  addKey(key: StoredKey, action: string, note: string | null): void {
+    insertKey(this.parts.sql, key, this.now);
+    this.#audit(action, { kind: "key", id: key.id }, null, toKeyRecord(key, this.now), note);
+    this.#enqueueKey(key, 1);
+  }
+
+  /** Stores `after`, which has everything but the new generation and time. Answers it whole. */
+  replaceKey(before: StoredKey, after: StoredKey, action: string, note: string | null): StoredKey {
+    const next = { ...after, generation: before.generation + 1, updatedAt: this.now };
+    updateKey(this.parts.sql, before, next, this.now);
+    const shown = [toKeyRecord(before, this.now), toKeyRecord(next, this.now)] as const;
+    this.#audit(action, { kind: "key", id: before.id }, shown[0], shown[1], note);
+    this.#enqueueKey(next, next.state === "active" && next.notAfter === null ? 1 : 0);
+    return next;
+  }
+
+  replaceOwner(before: StoredOwner | null, after: StoredOwner): void {
+    const { owners, outbox } = this.parts;
+    owners.save(after);
+    const wasLimited = (before?.limits.length ?? 0) > 0;
+    const isLimited = after.limits.length > 0;
+    const subject = { kind: "owner", id: after.id } as const;
+    this.#audit("owner.put", subject, before === null ? null : showOwner(before), showOwner(after), null);
+    const meter = OWNER_METER + after.id;
+    const target = OWNER_TARGET + after.id;
+    outbox.put({ ...this.#turn(meter), target, meter, generation: after.generation, priority: 0, revokedAt: null }, this.now);
+    if (wasLimited !== isLimited) {
+      owners.setKeysLimited(after.id, isLimited, this.now);
+      outbox.putKeysOfOwner(after.id, this.now);
+    }
+  }
+
+  #enqueueKey(key: StoredKey, priority: Priority): void {
+    this.parts.outbox.put(
+      {
+        ...this.#turn(key.lineageId),
+        target: key.id,
+        meter: key.lineageId,
+        generation: key.generation,
+        priority,
+        revokedAt: key.state === "revoked" ? key.revokedAt : null,
+      },
+      this.now,
+    );
+  }
+
+  /** The first ones are delivered at once, with the alarm behind them; the rest of a large import is the alarm's from now. */
+  #turn(meter: string): { readonly nextAt: EpochMs } {
+    this.#meters.add(meter);
+    return { nextAt: this.#meters.size <= DELIVERIES_PER_RUN ? this.now + DELIVERY_SAFETY_MS : this.now };
+  }
+
+  #audit(
+    action: string,
+    subject: { readonly kind: "key" | "owner"; readonly id: string },
+    before: unknown,
+    after: unknown,
+    note: string | null,
+  ): void {
+    appendAudit(this.parts.sql, { action, actor: this.context.actor, subject, before, after, note }, this.now);
+  }
+}
+
+function showOwner(owner: StoredOwner): unknown {
+  return { name: owner.name, limits: owner.limits, metadata: owner.metadata, generation: owner.generation };
+}
+
+export function fail(
+  code: RegistryError["code"],
+  detail: string,
+  pointer?: string,
+): Result<never, RegistryError> {
+  return err(pointer === undefined ? { code, detail } : { code, detail, pointer });
+}
+
+/** `If-Match`. */
+export function checkGeneration(
+  context: WriteContext,
+  present: { readonly generation: number } | null,
+): Result<never, RegistryError> | null {
+  if (context.ifGeneration === null || context.ifGeneration === present?.generation) return null;
+  return fail("precondition_failed", "It was changed since it was read.");
+}

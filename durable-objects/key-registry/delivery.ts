@@ -1,0 +1,120 @@
+import type { EpochMs, KeyId } from "../../src/keys/record.ts";
+import { within } from "../../src/platform/clock.ts";
+import {
+  DELIVERY_CONCURRENCY,
+  KV_PUT_SETTLE_MS,
+  KV_PUT_TIMEOUT_MS,
+  PUBLISH_TIMEOUT_MS,
+} from "./bounds.ts";
+import { toEdgeRecord } from "./edge-record.ts";
+import type { EdgeSink } from "./edge-sink.ts";
+import type { KeysTable } from "./keys-table.ts";
+import { OWNER_TARGET } from "./outbox.ts";
+import type { Outbox, OutboxRow } from "./outbox.ts";
+import type { OwnersTable } from "./owners-table.ts";
+import { runBounded } from "./run-bounded.ts";
+
+export interface DeliveryParts {
+  readonly outbox: Outbox;
+  readonly keys: KeysTable;
+  readonly owners: OwnersTable;
+  /** Asked for at each use, so that it always stands on the object's present bindings. */
+  readonly sink: () => EdgeSink;
+  /** A revocation reached its meter. */
+  readonly onRevocationTold: (lagMs: number) => void;
+}
+
+/**
+ * Tells meters and KV what the outbox holds. The rows of one meter are one group: told to the meter in one call, then
+ * each key to KV. Only one try per group runs at a time, and a KV write is not begun while an earlier one of the same
+ * key is unsettled, so that nothing old can land after something new.
+ *
+ * Every failure is the same to it: the group is postponed. Nothing is thrown.
+ */
+export class Delivery {
+  readonly #parts: DeliveryParts;
+  readonly #busy = new Map<string, Promise<void>>();
+  readonly #unsettledPuts = new Map<KeyId, EpochMs>();
+
+  constructor(parts: DeliveryParts) {
+    this.#parts = parts;
+  }
+
+  async deliver(meters: readonly string[]): Promise<void> {
+    await runBounded(meters, DELIVERY_CONCURRENCY, (meter) => this.#deliverInTurn(meter));
+  }
+
+  async #deliverInTurn(meter: string): Promise<void> {
+    for (let running = this.#busy.get(meter); running !== undefined; running = this.#busy.get(meter)) {
+      await running;
+    }
+    const attempt = this.#tryGroup(meter);
+    this.#busy.set(meter, attempt);
+    try {
+      await attempt;
+    } finally {
+      this.#busy.delete(meter);
+    }
+  }
+
+  async #tryGroup(meter: string): Promise<void> {
+    const { outbox } = this.#parts;
+    try {
+      await this.#tellMeter(meter);
+      await this.#tellKv(meter);
+      outbox.settle(meter);
+    } catch {
+      // Whatever it was, the row is still there. What it was about shows in `status()`.
+      outbox.settle(meter);
+      outbox.postpone(meter, Date.now(), Math.random);
+    }
+  }
+
+  async #tellMeter(meter: string): Promise<void> {
+    const rows = this.#parts.outbox.ofMeter(meter).filter((row) => row.meter_generation < row.generation);
+    if (rows.length === 0) return;
+    const publication = meter.startsWith(OWNER_METER) ? this.#publishOwner(meter) : this.#publishKeys(meter, rows);
+    await within(publication, PUBLISH_TIMEOUT_MS, "the meter");
+    const now = Date.now();
+    for (const row of rows) {
+      this.#parts.outbox.acknowledgeMeter(row.target, row.generation);
+      if (row.revoked_at !== null) this.#parts.onRevocationTold(now - row.revoked_at);
+    }
+  }
+
+  async #publishKeys(lineageId: string, rows: readonly OutboxRow[]): Promise<void> {
+    const keys = rows.flatMap((row) => this.#parts.keys.byId(row.target) ?? []);
+    await this.#parts.sink().publish(lineageId, keys.map(toEdgeRecord));
+  }
+
+  async #publishOwner(meter: string): Promise<void> {
+    const owner = this.#parts.owners.byId(meter.slice(OWNER_METER.length));
+    if (owner === null) return;
+    await this.#parts.sink().setOwnerLimits(meter, owner.generation, owner.limits);
+    // An owner's limits are not in KV.
+    this.#parts.outbox.acknowledgeKv(OWNER_TARGET + owner.id, owner.generation);
+  }
+
+  /** Only what the meter has: a change that came in between waits for its own turn. */
+  async #tellKv(meter: string): Promise<void> {
+    const rows = this.#parts.outbox.ofMeter(meter).filter((row) => row.kv_generation < row.generation);
+    const ready = rows.filter((row) => row.meter_generation >= row.generation);
+    const results = await Promise.allSettled(ready.map((row) => this.#putRecord(row)));
+    if (results.some((result) => result.status === "rejected")) throw new Error("KV did not take a record");
+  }
+
+  async #putRecord(row: OutboxRow): Promise<void> {
+    const key = this.#parts.keys.byId(row.target);
+    if (key === null) return;
+    const begun = this.#unsettledPuts.get(key.id);
+    if (begun !== undefined && Date.now() - begun < KV_PUT_SETTLE_MS) throw new Error("a KV write is unsettled");
+    this.#unsettledPuts.set(key.id, Date.now());
+    const put = this.#parts.sink().putRecord(key.hash, toEdgeRecord(key));
+    const settled = (): void => void this.#unsettledPuts.delete(key.id);
+    put.then(settled, settled);
+    await within(put, KV_PUT_TIMEOUT_MS, "KV");
+    this.#parts.outbox.acknowledgeKv(row.target, key.generation);
+  }
+}
+
+export const OWNER_METER = "owner/";

@@ -1,0 +1,212 @@
+import type { EpochMs, KeyHash, KeyId } from "../../src/keys/record.ts";
+import { statusAt } from "../../src/keys/status.ts";
+import type { KeyStatus } from "../../src/keys/status.ts";
+import { EXPIRY_SWEEP_ROWS } from "./bounds.ts";
+import { fromRow } from "./edge-record.ts";
+import type { KeyRow, StoredKey } from "./stored-key.ts";
+
+/** The table of keys with its side tables: scopes, tags, words. Counts are kept by triggers. */
+
+/** Every column that is written, in the order of `toColumns`. */
+const COLUMNS = [
+  "id",
+  "hash",
+  "lineage_id",
+  "name",
+  "owner",
+  "environment",
+  "kind",
+  "hint",
+  "scopes",
+  "plan",
+  "limits",
+  "owner_limited",
+  "bindings",
+  "policy",
+  "metadata",
+  "tags",
+  "purpose",
+  "state",
+  "phase",
+  "created_at",
+  "created_by",
+  "updated_at",
+  "not_before",
+  "expires_at",
+  "not_after",
+  "rotated_at",
+  "rotated_from",
+  "revoked_at",
+  "revoked_reason",
+  "last_used_at",
+  "generation",
+] as const;
+
+/** What stays as it was issued. */
+const FIXED_COLUMNS = 8;
+
+const INSERT = `INSERT INTO keys (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")}) RETURNING seq`;
+const UPDATE = `UPDATE keys SET ${COLUMNS.slice(FIXED_COLUMNS)
+  .map((column) => `${column} = ?`)
+  .join(", ")} WHERE seq = ?`;
+
+function toColumns(key: StoredKey, now: EpochMs): SqlStorageValue[] {
+  return [
+    key.id,
+    key.hash,
+    key.lineageId,
+    key.name,
+    key.owner,
+    key.environment,
+    key.kind,
+    key.hint,
+    JSON.stringify(key.scopes),
+    key.plan,
+    JSON.stringify(key.limits),
+    key.ownerLimited ? 1 : 0,
+    JSON.stringify(key.bindings),
+    JSON.stringify(key.policy),
+    JSON.stringify(key.metadata),
+    JSON.stringify(key.tags),
+    key.purpose,
+    key.state,
+    statusAt(key, now),
+    key.createdAt,
+    key.createdBy,
+    key.updatedAt,
+    key.notBefore,
+    key.expiresAt,
+    key.notAfter,
+    key.rotatedAt,
+    key.rotatedFrom,
+    key.revokedAt,
+    key.revokedReason,
+    key.lastUsedAt ?? 0,
+    key.generation,
+  ];
+}
+
+export function insertKey(sql: SqlStorage, key: StoredKey, now: EpochMs): void {
+  const { seq } = sql.exec<{ seq: number }>(INSERT, ...toColumns(key, now)).one();
+  addLabels(sql, seq, key);
+  sql.exec("INSERT INTO key_words (rowid, words) VALUES (?, ?)", seq, wordsOf(key));
+}
+
+/** Stores the new state of a key; `before` tells which side tables are touched at all. */
+export function updateKey(sql: SqlStorage, before: StoredKey, after: StoredKey, now: EpochMs): void {
+  sql.exec(UPDATE, ...toColumns(after, now).slice(FIXED_COLUMNS), before.seq);
+  if (!sameList(before.scopes, after.scopes) || !sameList(before.tags, after.tags)) {
+    for (const scope of before.scopes) {
+      sql.exec("DELETE FROM key_scopes WHERE scope = ? AND seq = ?", scope, before.seq);
+    }
+    for (const tag of before.tags) sql.exec("DELETE FROM key_tags WHERE tag = ? AND seq = ?", tag, before.seq);
+    addLabels(sql, before.seq, after);
+  }
+  if (wordsOf(before) !== wordsOf(after)) {
+    sql.exec("DELETE FROM key_words WHERE rowid = ?", before.seq);
+    sql.exec("INSERT INTO key_words (rowid, words) VALUES (?, ?)", before.seq, wordsOf(after));
+  }
+}
+
+function addLabels(sql: SqlStorage, seq: number, key: Pick<StoredKey, "scopes" | "tags">): void {
+  for (const scope of key.scopes) {
+    sql.exec("INSERT INTO key_scopes (scope, seq) VALUES (?, ?) ON CONFLICT DO NOTHING", scope, seq);
+  }
+  for (const tag of key.tags) {
+    sql.exec("INSERT INTO key_tags (tag, seq) VALUES (?, ?) ON CONFLICT DO NOTHING", tag, seq);
+  }
+}
+
+/** What `q` searches: the words of these, and the id and the hint, which the tokenizer cuts at `_`. */
+function wordsOf(key: StoredKey): string {
+  return [key.name, key.owner, key.purpose ?? "", key.id, key.hint].join("\n");
+}
+
+function sameList(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((item, index) => item === right[index]);
+}
+
+/** Rows and their keys. Every reader of one workspace gives its name, which no row repeats. */
+export class KeysTable {
+  readonly #sql: SqlStorage;
+  readonly #workspace: string;
+
+  constructor(sql: SqlStorage, workspace: string) {
+    this.#sql = sql;
+    this.#workspace = workspace;
+  }
+
+  byId(id: KeyId): StoredKey | null {
+    return this.#one("SELECT * FROM keys WHERE id = ?", id);
+  }
+
+  byHash(hash: KeyHash): StoredKey | null {
+    return this.#one("SELECT * FROM keys WHERE hash = ?", hash);
+  }
+
+  all(query: string, ...bindings: SqlStorageValue[]): StoredKey[] {
+    return this.#sql
+      .exec<KeyRow>(query, ...bindings)
+      .toArray()
+      .map((row) => this.#read(row));
+  }
+
+  #one(query: string, binding: string): StoredKey | null {
+    const row = this.#sql.exec<KeyRow>(query, binding).toArray()[0];
+    return row === undefined ? null : this.#read(row);
+  }
+
+  #read(row: KeyRow): StoredKey {
+    return { ...fromRow(row), workspace: this.#workspace };
+  }
+}
+
+/** Creation times never go back, so that the order of creation is the order of time: `createdAfter` relies on it. */
+export function nextCreationTime(sql: SqlStorage, now: EpochMs): EpochMs {
+  const row = sql.exec<{ last: number | null }>("SELECT max(created_at) AS last FROM keys").one();
+  return Math.max(now, row.last ?? 0);
+}
+
+/**
+ * Brings the stored phase of keys whose deadline has passed up to date, so that lists by status and counts read an index.
+ * Each key passes here once. Answers whether there may be more.
+ */
+export function sweepExpired(sql: SqlStorage, now: EpochMs): boolean {
+  const due = sql.exec(
+    `UPDATE keys SET phase = 'expired' WHERE seq IN (
+       SELECT seq FROM keys INDEXED BY keys_by_end
+       WHERE phase IN ('active', 'rotating', 'disabled') AND end_at <= ? LIMIT ?
+     ) RETURNING 1`,
+    now,
+    EXPIRY_SWEEP_ROWS,
+  );
+  return due.toArray().length === EXPIRY_SWEEP_ROWS;
+}
+
+/** How many keys are in each phase: of one owner, or with `""` of the workspace. Sweep first. */
+export function countKeys(sql: SqlStorage, owner: string): Record<KeyStatus, number> {
+  const counts: Record<KeyStatus, number> = { active: 0, rotating: 0, disabled: 0, expired: 0, revoked: 0 };
+  const rows = sql.exec<{ phase: KeyStatus; keys: number }>(
+    "SELECT phase, keys FROM key_counts WHERE owner = ?",
+    owner,
+  );
+  for (const row of rows) counts[row.phase] = row.keys;
+  return counts;
+}
+
+/** Last uses only move forward. Unknown ids are skipped: they are another workspace's, or forged. */
+export function moveLastUse(sql: SqlStorage, id: KeyId, time: EpochMs): void {
+  sql.exec("UPDATE keys SET last_used_at = ? WHERE id = ? AND last_used_at < ?", time, id, time);
+}
+
+/** Lineages with a change or use at `since` or later, each once, in no order that means anything. */
+export function lineagesSince(sql: SqlStorage, since: EpochMs, limit: number): string[] {
+  const rows = sql.exec<{ lineage_id: string }>(
+    `SELECT lineage_id FROM keys INDEXED BY keys_by_last_use WHERE last_used_at >= ?
+     UNION SELECT lineage_id FROM keys INDEXED BY keys_by_updated WHERE updated_at >= ? LIMIT ?`,
+    since,
+    since,
+    limit,
+  );
+  return rows.toArray().map((row) => row.lineage_id);
+}
