@@ -1,10 +1,7 @@
 export { HashClaims } from "../durable-objects/hash-claims/hash-claims.ts";
 export { KeyMeter } from "../durable-objects/key-meter/key-meter.ts";
-import { DurableObject } from "cloudflare:workers";
-export class KeyRegistry extends DurableObject {}
-export class UsageLedger extends DurableObject {}
+export { KeyRegistry } from "../durable-objects/key-registry/key-registry.ts";
+export { UsageLedger } from "../durable-objects/usage-ledger/usage-ledger.ts";
 export default {
-  async fetch(): Promise<Response> {
-    return new Response("not yet");
-  },
+  fetch: () => new Response("not yet"),
 } satisfies ExportedHandler<Env>;

@@ -1,0 +1,141 @@
+import { waitUntil } from "cloudflare:workers";
+import { Hono } from "hono";
+import { authorize } from "./gateway/authorize.ts";
+import { authorizeAdminKey, checkAdminKey } from "./gateway/callers.ts";
+import { clientIpOf } from "./gateway/facts.ts";
+import { handle, type Surroundings } from "./gateway/handler.ts";
+import { addressOf } from "./gateway/identity-headers.ts";
+import { verifyBatch, verifyOne } from "./gateway/verify-endpoints.ts";
+import { whoami } from "./gateway/whoami.ts";
+import { problemIndexPage, problemPage, problemPageHeaders } from "./http/problem-page.ts";
+import { type Problem, toProblem } from "./http/problem.ts";
+import { newRequestId } from "./http/request-id.ts";
+import { healthz, readyz } from "./platform/health.ts";
+import { logError } from "./platform/log.ts";
+import type { RootToken } from "./platform/root-token.ts";
+import { err, ok, type Result } from "./result.ts";
+import { collectMetrics } from "./usage/metrics.ts";
+import { queryUsage } from "./usage/query-run.ts";
+
+/** Every path that the Worker answers. `/_latchkey/…` is Latchkey's own; every other path belongs to the API that it fronts. */
+
+export interface App extends Surroundings {
+  readonly root: RootToken;
+}
+
+const OWN = "/_latchkey/";
+
+type Variables = { Bindings: App };
+
+export async function answer(request: Request, app: App): Promise<Response> {
+  try {
+    return isOwn(request.url) ? await own.fetch(request, app) : await handle(request, app);
+  } catch (error) {
+    logError(error, { part: "app" });
+    return refuse(request, { code: "internal_error", detail: "Something went wrong here. It was logged under the request id." }, app);
+  }
+}
+
+function isOwn(url: string): boolean {
+  return url.startsWith(OWN, url.indexOf("/", url.indexOf("://") + 3));
+}
+
+const own = new Hono<Variables>()
+  .get("/_latchkey/healthz", () => healthz())
+  .get("/_latchkey/readyz", ({ env }) => readyz(env.env))
+  .get("/_latchkey/metrics", async ({ req: { raw }, env }) => {
+    const workspace = await callerWorkspace(raw, "usage:read", env);
+    return workspace.ok ? await collectMetrics(env.env, workspace.value) : refuse(raw, workspace.error, env);
+  })
+  .get("/_latchkey/problems", () => page(problemIndexPage()))
+  .get("/_latchkey/problems/:code", (context) => {
+    const html = problemPage(context.req.param("code"));
+    if (html !== null) return page(html);
+    return refuse(context.req.raw, { code: "not_found", detail: "There is no such code." }, context.env);
+  })
+  .post("/_latchkey/v1/verify", ({ req: { raw }, env }) => verifyAs(raw, env, verifyOne))
+  .post("/_latchkey/v1/verify/batch", ({ req: { raw }, env }) => verifyAs(raw, env, verifyBatch))
+  .get("/_latchkey/v1/whoami", async ({ req: { raw }, env }) => toJson(raw, await whoami(raw, env), env))
+  .all("/_latchkey/v1/authorize", async ({ req: { raw }, env }) => {
+    const authorized = await authorize(raw, requestIdOf(raw), env);
+    return authorized.ok ? authorized.value : refuse(raw, authorized.error, env);
+  })
+  .all("/_latchkey/*", ({ req: { raw }, env }) => control(raw, env));
+
+own.onError((error) => {
+  // To `answer`, which knows how to say it.
+  throw error;
+});
+
+type Verifying = (
+  call: { readonly request: Request; readonly requestId: string; readonly workspace: string },
+  app: App,
+) => Promise<Result<unknown, Problem>>;
+
+async function verifyAs(request: Request, app: App, verifying: Verifying): Promise<Response> {
+  const workspace = await callerWorkspace(request, "keys:verify", app);
+  if (!workspace.ok) return refuse(request, workspace.error, app);
+  return toJson(request, await verifying({ request, requestId: requestIdOf(request), workspace: workspace.value }, app), app);
+}
+
+/** Whose keys the caller may ask about: an admin key its own workspace's, root any one's. */
+async function callerWorkspace(request: Request, scope: string, app: App): Promise<Result<string, Problem>> {
+  const header = request.headers.get("Authorization");
+  const presentedKey = header === null ? null : (/^Bearer +(\S+) *$/i.exec(header)?.[1] ?? null);
+  if (presentedKey === null) {
+    return err({ code: "key_missing", detail: "Send the root token or an admin key as Authorization: Bearer." });
+  }
+  if (app.root.matches(presentedKey)) return ok(request.headers.get("X-Latchkey-Workspace") ?? "default");
+  const waitUntil = (work: Promise<unknown>): void => app.ctx.waitUntil(work);
+  const strict = scope !== "keys:verify";
+  return await authorizeAdminKey({ request, presentedKey, strict, waitUntil }, scope, app.isolate);
+}
+
+/** Kept once loaded. A value, not a promise: one request must not wait for what another began. */
+let controlApp: Hono | null = null;
+
+/** The control API is loaded when it is first called: its validation is no part of the gateway's path. */
+async function control(request: Request, app: App): Promise<Response> {
+  const controlHost = app.env.LATCHKEY_CONTROL_HOST;
+  if (controlHost !== "" && addressOf(request.url).host !== controlHost) {
+    return refuse(request, { code: "not_found", detail: "The control API is not served on this host." }, app);
+  }
+  if (controlApp === null) {
+    const { createControlApp } = await import("./control/app.ts");
+    controlApp ??= createControlApp({
+      env: app.env,
+      config: app.isolate.config,
+      authenticate: (call, presentedKey) =>
+        checkAdminKey({ request: call, presentedKey, strict: true, waitUntil }, app.isolate),
+      clientIp: clientIpOf,
+      requestId: requestIdOf,
+      usage: (workspace, query) => queryUsage(app.env, workspace, query),
+      now: () => Date.now(),
+    });
+  }
+  return await controlApp.fetch(request);
+}
+
+function page(html: string): Response {
+  return new Response(html, { headers: problemPageHeaders() });
+}
+
+function toJson(request: Request, result: Result<unknown, Problem>, app: App): Response {
+  if (!result.ok) return refuse(request, result.error, app);
+  return Response.json(result.value, { headers: { "Cache-Control": "no-store", "X-Request-Id": requestIdOf(request) } });
+}
+
+function refuse(request: Request, problem: Problem, app: App): Response {
+  return toProblem(problem, { requestId: requestIdOf(request), realm: app.isolate.table.realm });
+}
+
+const requestIds = new WeakMap<Request, string>();
+
+/** One id for one request, whoever asks. */
+function requestIdOf(request: Request): string {
+  const known = requestIds.get(request);
+  if (known !== undefined) return known;
+  const made = newRequestId(Date.now());
+  requestIds.set(request, made);
+  return made;
+}

@@ -1,0 +1,89 @@
+import { PROBLEMS } from "../http/codes.ts";
+import type { Problem } from "../http/problem.ts";
+import type { RequestFactsForEvent } from "../usage/make-event.ts";
+import { err, ok, type Result } from "../result.ts";
+import { check, type CheckOutcome } from "./check.ts";
+import type { CompiledRoute } from "./compiled-route.ts";
+import { readCredential } from "./credential.ts";
+import { clientIpOf, networkOf, requestFacts } from "./facts.ts";
+import { authorizedAnswer, readOriginalRequest } from "./forward-auth.ts";
+import { demandOf, KEY_MISSING, type Surroundings } from "./handler.ts";
+
+/**
+ * Forward auth: another proxy asks whether a request may pass. The key stands in the request itself; method, host and
+ * path are the original's. The same check as for a proxied request, and the same charge.
+ */
+export async function authorize(
+  request: Request,
+  requestId: string,
+  surroundings: Surroundings,
+): Promise<Result<Response, Problem>> {
+  const startedAt = Date.now();
+  const { isolate, ctx, recorder } = surroundings;
+  const original = readOriginalRequest(request);
+  if (!original.ok) return original;
+  const { method, host, path } = original.value;
+  const [pathname = "/"] = path.split("?", 1);
+  const match = isolate.table.match(method, host, pathname);
+  if (match.kind === "not_found") return err({ code: "route_not_found", detail: "No route answers for the original method and path." });
+  if (match.kind === "ambiguous") return err({ code: "request_invalid", detail: match.detail });
+  const { route } = match;
+
+  const source = { headers: request.headers, url: `https://${host}${path}` };
+  const credential = readCredential(source, { queryParameter: route.keyInQuery, prefixes: isolate.table.prefixes });
+  if (!credential.ok) return credential;
+  if (credential.value === null) return err(KEY_MISSING);
+  const outcome = await check(
+    {
+      presentedKey: credential.value.presentedKey,
+      facts: requestFacts(request),
+      callerIp: clientIpOf(request),
+      demand: { ...demandOf(route), adminKeys: "refused" },
+      cost: route.cost,
+      routeLimits: route.limits,
+      routePolicy: route,
+      waitUntil: (work) => ctx.waitUntil(work),
+    },
+    isolate.parts,
+  );
+  const event = eventOf(outcome, { request, requestId, method, route, startedAt, surroundings });
+  if (route.audit === "sync") await recorder.recordSync(ctx, event);
+  else recorder.record(ctx, event);
+  return outcome.ok ? ok(authorizedAnswer(outcome.admission, requestId)) : err(outcome.refusal);
+}
+
+interface EventContext {
+  readonly request: Request;
+  readonly requestId: string;
+  /** The original's. */
+  readonly method: string;
+  readonly route: CompiledRoute;
+  readonly startedAt: number;
+  readonly surroundings: Surroundings;
+}
+
+function eventOf(outcome: CheckOutcome, context: EventContext): RequestFactsForEvent {
+  const { request, requestId, method, route, startedAt, surroundings } = context;
+  const now = Date.now();
+  const result = outcome.ok
+    ? { record: outcome.admission.record, status: 200, code: "allowed", cost: outcome.admission.cost, time: outcome.at }
+    : { record: outcome.refusal.record, status: PROBLEMS[outcome.refusal.code].status, code: outcome.refusal.code, cost: 0, time: now };
+  return {
+    ...result,
+    requestId,
+    method,
+    upstream: route.upstream.name,
+    route: route.template,
+    latencyMs: now - startedAt,
+    authMs: now - startedAt,
+    upstreamMs: null,
+    bytesIn: 0,
+    bytesOut: 0,
+    ...networkOf(request),
+    clientIp: clientIpOf(request),
+    ipPolicy: surroundings.isolate.config.clientIpInEvents ?? "truncated",
+    ipSalt: surroundings.ipSalt,
+    userAgent: request.headers.get("User-Agent"),
+    degraded: outcome.ok && outcome.admission.degraded,
+  };
+}

@@ -1,0 +1,264 @@
+import type { ProblemCode } from "../http/codes.ts";
+import { type Problem, toProblem } from "../http/problem.ts";
+import { newRequestId } from "../http/request-id.ts";
+import { continueTrace } from "../http/traceparent.ts";
+import type { EdgeRecord } from "../keys/record.ts";
+import type { RequestFactsForEvent } from "../usage/make-event.ts";
+import { addToAnswer } from "./answer.ts";
+import { isDeclaredTooLarge } from "./body-limit.ts";
+import { check } from "./check.ts";
+import type { CompiledRoute } from "./compiled-route.ts";
+import { type Credential, readCredential } from "./credential.ts";
+import { clientIpOf, networkOf, requestFacts } from "./facts.ts";
+import { forward, type Forwarded } from "./forward.ts";
+import { addressOf } from "./identity-headers.ts";
+import type { Isolate } from "./isolate.ts";
+import type { Admission } from "./outcome.ts";
+import { addCorsHeaders, decidePreflight } from "./preflight.ts";
+import type { Recorder } from "./recorder.ts";
+import { type Survey, surveyRequest } from "./survey.ts";
+
+/** One request's way, in order: route, credential, check, forward, answer, record. Each step is a file of its own. */
+
+export interface Surroundings {
+  readonly env: Env;
+  readonly ctx: ExecutionContext;
+  readonly isolate: Isolate;
+  readonly recorder: Recorder;
+  /** For hashed addresses in events; `null` where none is configured. */
+  readonly ipSalt: string | null;
+}
+
+/** What is known of a request while it is on its way. Filled in as it goes; read once, for the event. */
+interface Journey {
+  readonly request: Request;
+  readonly requestId: string;
+  readonly startedAt: number;
+  readonly clientIp: string | null;
+  route: CompiledRoute | null;
+  record: EdgeRecord | null;
+  /** The moment of the decision. */
+  decidedAt: number;
+}
+
+export const KEY_MISSING: Problem = {
+  code: "key_missing",
+  detail: "Send an API key: Authorization: Bearer <key>, or X-API-Key: <key>.",
+};
+
+/** What nginx calls it: the client closed the request. For the event alone; nobody reads the answer. */
+const STATUS_CLIENT_GONE = 499;
+
+export async function handle(request: Request, surroundings: Surroundings): Promise<Response> {
+  const startedAt = Date.now();
+  const journey: Journey = {
+    request,
+    requestId: newRequestId(startedAt),
+    startedAt,
+    clientIp: clientIpOf(request),
+    route: null,
+    record: null,
+    decidedAt: startedAt,
+  };
+  const { table } = surroundings.isolate;
+  const { host } = addressOf(request.url);
+  const pathname = pathnameOf(request.url);
+
+  const preflight = decidePreflight(table, { method: request.method, headers: request.headers, host, pathname });
+  if (preflight.kind === "answer") return preflight.response;
+  if (preflight.kind === "pass") {
+    return await passPreflight(journey, preflight.match.route, surroundings);
+  }
+
+  const match = table.match(request.method, host, pathname);
+  if (match.kind === "not_found") {
+    return refuse({ code: "route_not_found", detail: "No route answers for this method and path." }, journey, surroundings);
+  }
+  if (match.kind === "ambiguous") {
+    return refuse({ code: "request_invalid", detail: match.detail }, journey, surroundings);
+  }
+  journey.route = match.route;
+
+  const credential = readCredential(request, { queryParameter: match.route.keyInQuery, prefixes: table.prefixes });
+  if (!credential.ok) return refuse(credential.error, journey, surroundings);
+  const prepared = prepare(request, match.route, credential.value);
+  if ("code" in prepared) return refuse(prepared, journey, surroundings);
+  if (credential.value === null) return refuse(KEY_MISSING, journey, surroundings);
+
+  const outcome = await check(
+    {
+      presentedKey: credential.value.presentedKey,
+      facts: requestFacts(request),
+      callerIp: journey.clientIp,
+      demand: { ...demandOf(match.route), adminKeys: "refused" },
+      cost: match.route.cost,
+      routeLimits: match.route.limits,
+      routePolicy: match.route,
+      waitUntil: (work) => surroundings.ctx.waitUntil(work),
+    },
+    surroundings.isolate.parts,
+  );
+  if (!outcome.ok) {
+    journey.record = outcome.refusal.record;
+    journey.decidedAt = Date.now();
+    return refuse(outcome.refusal, journey, surroundings);
+  }
+  journey.record = outcome.admission.record;
+  journey.decidedAt = outcome.at;
+  const forwarded = await send(journey, match.route, prepared, outcome.admission, surroundings);
+  return await answer(forwarded, outcome.admission, journey, surroundings);
+}
+
+export function demandOf(route: CompiledRoute) {
+  return { workspace: route.upstream.workspace, environments: route.environments, scopes: route.scopes };
+}
+
+/** What can be refused before a key is looked at, so that nothing is charged for it. */
+function prepare(request: Request, route: CompiledRoute, credential: Credential | null): Survey | Problem {
+  const survey = surveyRequest(request, credential?.presentedKey ?? null);
+  if (!survey.ok) return survey.error;
+  if (isDeclaredTooLarge(request, route.maxBodyBytes)) {
+    return { code: "body_too_large", detail: `The body is larger than ${route.maxBodyBytes} bytes.` };
+  }
+  return survey.value;
+}
+
+async function send(
+  journey: Journey,
+  route: CompiledRoute,
+  survey: Survey,
+  admission: Admission | null,
+  { env, isolate }: Surroundings,
+): Promise<Forwarded> {
+  const { request, requestId, clientIp, startedAt } = journey;
+  const trace = continueTrace(request.headers.get("traceparent"), randomBytes);
+  return await forward({
+    request,
+    survey,
+    admission,
+    route,
+    requestId,
+    traceparent: trace.traceparent,
+    traceContinued: trace.continued,
+    clientIp,
+    env,
+    timingSince: isolate.config.serverTiming === true ? startedAt : null,
+  });
+}
+
+/** Steps 7 and 8: the client's answer, and the event, which waits for streams of unknown length to end. */
+async function answer(
+  forwarded: Forwarded,
+  admission: Admission,
+  journey: Journey,
+  surroundings: Surroundings,
+): Promise<Response> {
+  const { recorder, ctx } = surroundings;
+  const ending = endingOf(forwarded, admission, journey, surroundings);
+  const latencyMs = Date.now() - journey.startedAt;
+  const { traffic, upstreamMs } = forwarded;
+  const event = (): RequestFactsForEvent => ({
+    ...knownOf(journey, surroundings),
+    status: ending.status,
+    code: ending.code,
+    cost: ending.cost,
+    latencyMs,
+    upstreamMs,
+    bytesIn: traffic.bytesIn(),
+    bytesOut: traffic.bytesOut(),
+    degraded: admission.degraded,
+  });
+  if (journey.route?.audit === "sync") await recorder.recordSync(ctx, event());
+  else if (traffic.ended === null) recorder.record(ctx, event());
+  else ctx.waitUntil(traffic.ended.then(() => recorder.record(ctx, event())));
+  return ending.response;
+}
+
+interface Ending {
+  readonly response: Response;
+  readonly status: number;
+  readonly code: "allowed" | ProblemCode;
+  readonly cost: number;
+}
+
+function endingOf(forwarded: Forwarded, admission: Admission, journey: Journey, surroundings: Surroundings): Ending {
+  if (forwarded.ok) {
+    const { response } = forwarded;
+    addCors(response.headers, journey);
+    return { response, status: response.status, code: "allowed", cost: admission.cost };
+  }
+  const { failure } = forwarded;
+  const refunded = journey.route?.refundOn.some((reason) => reason === failure.code) === true;
+  if (refunded) admission.refund();
+  const response = problemOf(failure, journey, surroundings);
+  addToAnswer(response.headers, { admission, requestId: journey.requestId, ownMs: null });
+  const status = failure.clientGone ? STATUS_CLIENT_GONE : response.status;
+  return { response, status, code: failure.code, cost: refunded ? 0 : admission.cost };
+}
+
+/** A refusal is an answer and an event too, with what is known. */
+async function refuse(problem: Problem, journey: Journey, surroundings: Surroundings): Promise<Response> {
+  const response = problemOf(problem, journey, surroundings);
+  surroundings.recorder.record(surroundings.ctx, {
+    ...knownOf(journey, surroundings),
+    status: response.status,
+    code: problem.code,
+    cost: 0,
+    latencyMs: Date.now() - journey.startedAt,
+    upstreamMs: null,
+    bytesIn: 0,
+    bytesOut: 0,
+    degraded: false,
+  });
+  return response;
+}
+
+/** A preflight goes to the origin without a key, by the upstream's policy; it charges nothing and is nobody's use. */
+async function passPreflight(journey: Journey, route: CompiledRoute, surroundings: Surroundings): Promise<Response> {
+  const survey = surveyRequest(journey.request, null);
+  if (!survey.ok) return problemOf(survey.error, journey, surroundings);
+  const forwarded = await send(journey, route, survey.value, null, surroundings);
+  return forwarded.ok ? forwarded.response : problemOf(forwarded.failure, journey, surroundings);
+}
+
+function problemOf(problem: Problem, journey: Journey, { isolate }: Surroundings): Response {
+  const response = toProblem(problem, { requestId: journey.requestId, realm: isolate.table.realm });
+  addCors(response.headers, journey);
+  return response;
+}
+
+/** A page of another origin must be able to read refusals too. */
+function addCors(headers: Headers, { route, request }: Journey): void {
+  const policy = route?.upstream.preflight;
+  if (typeof policy === "object") addCorsHeaders(headers, policy, request.headers.get("Origin"));
+}
+
+function knownOf(journey: Journey, { isolate, ipSalt }: Surroundings) {
+  const { request, route, record } = journey;
+  return {
+    requestId: journey.requestId,
+    time: journey.decidedAt,
+    record,
+    method: request.method,
+    upstream: route?.upstream.name ?? null,
+    route: route?.template ?? null,
+    authMs: journey.decidedAt - journey.startedAt,
+    ...networkOf(request),
+    clientIp: journey.clientIp,
+    ipPolicy: isolate.config.clientIpInEvents ?? "truncated",
+    ipSalt,
+    userAgent: request.headers.get("User-Agent"),
+  } as const;
+}
+
+/** The path as it was sent: what `URL` would normalise stays as it is. */
+export function pathnameOf(url: string): string {
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  if (start < 0) return "/";
+  const query = url.indexOf("?", start);
+  return query < 0 ? url.slice(start) : url.slice(start, query);
+}
+
+function randomBytes(length: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(length));
+}

@@ -1,0 +1,129 @@
+import { MAX_VERIFY_BATCH } from "../constants.ts";
+import type { Problem } from "../http/problem.ts";
+import type { RequestFactsForEvent } from "../usage/make-event.ts";
+import type { Result } from "../result.ts";
+import { err, ok } from "../result.ts";
+import { clientIpOf, networkOf } from "./facts.ts";
+import type { Surroundings } from "./handler.ts";
+import { parseVerifyInput, verify, type Verification, type VerifyAnswer, type VerifyContext, type VerifyInput } from "./verify.ts";
+
+/** `POST /_latchkey/v1/verify` and `/verify/batch`: the question as JSON, always 200 when it could be understood. */
+
+/** A hundred keys of 512 characters with their scopes; more is somebody's mistake. */
+const MAX_BODY_BYTES = 256 * 1_024;
+
+export interface VerifyCall {
+  readonly request: Request;
+  readonly requestId: string;
+  /** Whose keys the caller may ask about. */
+  readonly workspace: string;
+}
+
+export async function verifyOne(call: VerifyCall, surroundings: Surroundings): Promise<Result<VerifyAnswer, Problem>> {
+  const body = await readJson(call.request);
+  if (!body.ok) return body;
+  const input = parseVerifyInput(body.value);
+  if (!input.ok) return invalid(input.error);
+  return ok(await verifyAndRecord(input.value, 0, call, surroundings));
+}
+
+export async function verifyBatch(
+  call: VerifyCall,
+  surroundings: Surroundings,
+): Promise<Result<{ readonly results: readonly VerifyAnswer[] }, Problem>> {
+  const body = await readJson(call.request);
+  if (!body.ok) return body;
+  const inputs = parseBatch(body.value);
+  if (!inputs.ok) return inputs;
+  const results = await Promise.all(inputs.value.map((input, index) => verifyAndRecord(input, index, call, surroundings)));
+  return ok({ results });
+}
+
+/** Checks one key and records the event of it: what is checked here is used at the caller's own door. */
+export async function verifyAndRecord(
+  input: VerifyInput,
+  index: number,
+  call: VerifyCall,
+  surroundings: Surroundings,
+): Promise<VerifyAnswer> {
+  const startedAt = Date.now();
+  const { ctx, isolate, recorder } = surroundings;
+  const context: VerifyContext = {
+    workspace: call.workspace,
+    callerIp: clientIpOf(call.request),
+    waitUntil: (work) => ctx.waitUntil(work),
+  };
+  const verification = await verify(input, context, isolate);
+  // A look is not a use.
+  if (input.cost !== 0) recorder.record(ctx, eventOf(verification, { input, index, call, startedAt, surroundings }));
+  return verification.answer;
+}
+
+interface EventContext {
+  readonly input: VerifyInput;
+  readonly index: number;
+  readonly call: VerifyCall;
+  readonly startedAt: number;
+  readonly surroundings: Surroundings;
+}
+
+function eventOf({ outcome, route }: Verification, context: EventContext): RequestFactsForEvent {
+  const { input, index, call, startedAt, surroundings } = context;
+  const now = Date.now();
+  return {
+    requestId: call.requestId,
+    index,
+    time: outcome.ok ? outcome.at : now,
+    record: outcome.ok ? outcome.admission.record : outcome.refusal.record,
+    method: input.method ?? "GET",
+    upstream: null,
+    route: route?.template ?? "verify",
+    status: 200,
+    code: outcome.ok ? "allowed" : outcome.refusal.code,
+    cost: outcome.ok ? outcome.admission.cost : 0,
+    latencyMs: now - startedAt,
+    authMs: now - startedAt,
+    upstreamMs: null,
+    bytesIn: 0,
+    bytesOut: 0,
+    ...networkOf(call.request),
+    country: input.country?.toUpperCase() ?? null,
+    clientIp: input.ip ?? null,
+    ipPolicy: surroundings.isolate.config.clientIpInEvents ?? "truncated",
+    ipSalt: surroundings.ipSalt,
+    userAgent: null,
+    degraded: outcome.ok && outcome.admission.degraded,
+  };
+}
+
+function parseBatch(body: unknown): Result<readonly VerifyInput[], Problem> {
+  const keys = typeof body === "object" && body !== null && "keys" in body ? body.keys : undefined;
+  if (!Array.isArray(keys) || keys.length === 0 || keys.length > MAX_VERIFY_BATCH) {
+    return invalid([{ pointer: "/keys", detail: `Must be a list of 1 to ${MAX_VERIFY_BATCH} inputs.` }]);
+  }
+  const parsed = keys.map((value: unknown, index) => parseVerifyInput(value, `/keys/${index}`));
+  const faults = parsed.flatMap((result) => (result.ok ? [] : result.error));
+  return faults.length > 0 ? invalid(faults) : ok(parsed.flatMap((result) => (result.ok ? [result.value] : [])));
+}
+
+async function readJson(request: Request): Promise<Result<unknown, Problem>> {
+  const tooLarge: Problem = { code: "body_too_large", detail: `The body may have ${MAX_BODY_BYTES} bytes.` };
+  if (Number(request.headers.get("Content-Length") ?? 0) > MAX_BODY_BYTES) return err(tooLarge);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength;
+    if (size > MAX_BODY_BYTES) return err(tooLarge);
+    chunks.push(chunk);
+  }
+  try {
+    return ok(JSON.parse(await new Blob(chunks).text()) as unknown);
+  } catch {
+    // The parser's own message quotes the input, which may be a key.
+    return invalid([{ pointer: "", detail: "Must be JSON." }]);
+  }
+}
+
+function invalid(errors: readonly { readonly pointer: string; readonly detail: string }[]) {
+  return err<Problem>({ code: "request_invalid", detail: "The request has faults; see errors.", errors });
+}

@@ -1,0 +1,173 @@
+import { MAX_COST, MAX_PRESENTED_KEY_CHARACTERS, MAX_SCOPE_CHARACTERS, MAX_SCOPES } from "../constants.ts";
+import type { FieldError } from "../http/problem.ts";
+import type { EdgeRecord } from "../keys/record.ts";
+import { isScope } from "../keys/scopes.ts";
+import { endOf } from "../keys/status.ts";
+import type { LimitView } from "../limits/limit.ts";
+import { err, ok, type Result } from "../result.ts";
+import { check, type CheckOutcome } from "./check.ts";
+import type { CompiledRoute } from "./compiled-route.ts";
+import type { Isolate } from "./isolate.ts";
+
+/** Checking a key without the proxy: the question, the same check as everyone's, the answer in words that a program reads. */
+
+export interface VerifyInput {
+  readonly key: string;
+  readonly scopes?: readonly string[];
+  /** Units to charge; 0 looks without charging. Default 1, or the route's cost where `path` is given. */
+  readonly cost?: number;
+  readonly ip?: string;
+  readonly origin?: string;
+  readonly country?: string;
+  /** With `path`: the key is checked as if it called that route. */
+  readonly method?: string;
+  readonly path?: string;
+  readonly host?: string;
+}
+
+export interface VerifyAnswer {
+  readonly valid: boolean;
+  /** `valid`, or a problem code. */
+  readonly code: string;
+  readonly keyId?: string;
+  readonly lineageId?: string;
+  readonly owner?: string;
+  readonly workspace?: string;
+  readonly environment?: string;
+  readonly scopes?: readonly string[];
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  /** When the key stops by itself: RFC 3339, or `null` for never. */
+  readonly expiresAt?: string | null;
+  readonly limits: readonly Pick<LimitView, "name" | "limit" | "remaining" | "resetSeconds">[];
+  /** Why not, in words. */
+  readonly detail?: string;
+  /** With `rate_limited` and `quota_exhausted`. */
+  readonly retryAfterSeconds?: number;
+}
+
+export interface VerifyContext {
+  /** Whose keys the caller may ask about. */
+  readonly workspace: string;
+  readonly callerIp: string | null;
+  readonly waitUntil: (work: Promise<unknown>) => void;
+}
+
+/** What was decided, for the event as well as for the answer. */
+export interface Verification {
+  readonly outcome: CheckOutcome;
+  readonly route: CompiledRoute | null;
+  readonly answer: VerifyAnswer;
+}
+
+const TEXT_LIMITS = { ip: 64, origin: 512, country: 2, method: 16, path: 16_384, host: 256 } as const;
+const KNOWN = new Set(["key", "scopes", "cost", ...Object.keys(TEXT_LIMITS)]);
+
+/** From outside, so everything is looked at. Unknown members are refused: a misspelt `scopes` must not mean "no scopes". */
+export function parseVerifyInput(value: unknown, pointer = ""): Result<VerifyInput, readonly FieldError[]> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return err([{ pointer, detail: "Must be an object with a key." }]);
+  }
+  const input: Record<string, unknown> = { ...value };
+  const faults: FieldError[] = [];
+  const fault = (member: string, detail: string): void => {
+    faults.push({ pointer: `${pointer}/${member.replaceAll("~", "~0").replaceAll("/", "~1")}`, detail });
+  };
+  for (const member of Object.keys(input)) if (!KNOWN.has(member)) fault(member.slice(0, 64), "Is not a member of this request.");
+  const { key, scopes, cost } = input;
+  if (typeof key !== "string" || key === "") fault("key", "Must be the key to check.");
+  else if (key.length > MAX_PRESENTED_KEY_CHARACTERS) fault("key", `Must have at most ${MAX_PRESENTED_KEY_CHARACTERS} characters.`);
+  if (scopes !== undefined && !isScopeList(scopes)) fault("scopes", `Must be a list of at most ${MAX_SCOPES} scopes such as charges:read.`);
+  if (cost !== undefined && !isCost(cost)) fault("cost", `Must be a whole number from 0 to ${MAX_COST}.`);
+  for (const [member, limit] of Object.entries(TEXT_LIMITS)) {
+    const text = input[member];
+    if (text !== undefined && (typeof text !== "string" || text.length > limit)) fault(member, `Must be a string of at most ${limit} characters.`);
+  }
+  if (typeof input["path"] === "string" && !input["path"].startsWith("/")) fault("path", "Must start with a slash.");
+  // Every member was looked at above.
+  return faults.length > 0 ? err(faults) : ok(input as unknown as VerifyInput);
+}
+
+/** Checks one key by the same steps as a proxied request. */
+export async function verify(input: VerifyInput, context: VerifyContext, isolate: Isolate): Promise<Verification> {
+  const matched = matchRoute(input, isolate);
+  if (matched === "not_found" || matched === "ambiguous") {
+    const code = matched === "not_found" ? "route_not_found" : "request_invalid";
+    const refusal = { code, detail: "No route answers for this method and path.", record: null } as const;
+    return { outcome: { ok: false, refusal }, route: null, answer: { valid: false, code, limits: [] } };
+  }
+  const outcome = await check(
+    {
+      presentedKey: input.key,
+      facts: {
+        ip: input.ip ?? null,
+        origin: input.origin ?? null,
+        country: input.country?.toUpperCase() ?? null,
+        certificateSha256: null,
+      },
+      callerIp: context.callerIp,
+      demand: {
+        workspace: context.workspace,
+        environments: matched?.environments ?? null,
+        scopes: [...(matched?.scopes ?? []), ...(input.scopes ?? [])],
+        adminKeys: "accepted",
+      },
+      cost: input.cost ?? matched?.cost ?? 1,
+      routeLimits: matched?.limits ?? [],
+      routePolicy: matched ?? { strict: false, onMeterUnavailable: null, graceSeconds: null },
+      waitUntil: context.waitUntil,
+    },
+    isolate.parts,
+  );
+  return { outcome, route: matched, answer: answerOf(outcome) };
+}
+
+function matchRoute(input: VerifyInput, { table }: Isolate): CompiledRoute | null | "not_found" | "ambiguous" {
+  if (input.path === undefined) return null;
+  const pathname = input.path.split("?", 1)[0] ?? input.path;
+  const match = table.match(input.method ?? "GET", input.host ?? "", pathname);
+  return match.kind === "route" ? match.route : match.kind;
+}
+
+function answerOf(outcome: CheckOutcome): VerifyAnswer {
+  if (outcome.ok) {
+    const { record, limits } = outcome.admission;
+    return { valid: true, code: "valid", ...identityOf(record), limits: limits.map(showLimit) };
+  }
+  const { code, detail, record, limits, retryAfterSeconds } = outcome.refusal;
+  return {
+    valid: false,
+    code,
+    detail,
+    // Of a key that belongs to another workspace nothing is told.
+    ...(record === null || code === "key_invalid" ? {} : identityOf(record)),
+    limits: (limits ?? []).map(showLimit),
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+  };
+}
+
+export function showLimit({ name, limit, remaining, resetSeconds }: LimitView): VerifyAnswer["limits"][number] {
+  return { name, limit, remaining, resetSeconds };
+}
+
+function identityOf(record: EdgeRecord) {
+  const end = endOf(record);
+  return {
+    keyId: record.id,
+    lineageId: record.lineageId,
+    owner: record.owner,
+    workspace: record.workspace,
+    environment: record.environment,
+    scopes: record.scopes,
+    metadata: record.metadata,
+    expiresAt: end === Infinity ? null : new Date(end).toISOString(),
+  };
+}
+
+function isScopeList(value: unknown): value is readonly string[] {
+  if (!Array.isArray(value) || value.length > MAX_SCOPES) return false;
+  return value.every((scope) => typeof scope === "string" && scope.length <= MAX_SCOPE_CHARACTERS && isScope(scope));
+}
+
+function isCost(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_COST;
+}

@@ -1,0 +1,7 @@
+/** Secrets, beside the bindings that `wrangler types` knows from wrangler.toml. Each may be absent. */
+interface __BaseEnv_Env {
+  /** Bootstraps an install: stands for `admin:*` in any workspace. Take it away once there is an admin key. */
+  readonly LATCHKEY_ROOT_TOKEN?: string;
+  /** Keys the hash of client addresses in events, where `clientIpInEvents` is `hashed`. */
+  readonly LATCHKEY_EVENT_SALT?: string;
+}
