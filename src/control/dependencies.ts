@@ -1,0 +1,39 @@
+import type { GatewayConfig } from "../config.ts";
+import type { ProblemCode } from "../http/codes.ts";
+import type { EdgeRecord } from "../keys/record.ts";
+import type { Result } from "../result.ts";
+import type { UsageAnswer, UsageQuery } from "../usage/query.ts";
+import type { Outcome } from "./problem.ts";
+
+/** What the control API is given. Made once per isolate: nothing here belongs to one request. */
+export interface ControlDependencies {
+  readonly env: ControlEnv;
+  readonly config: GatewayConfig;
+  /**
+   * Checks a presented key exactly as the gateway checks keys, strictly: its status, deadlines, bindings and limits, without
+   * reusing a lease. Failures are budgeted per address there.
+   */
+  readonly authenticate: (request: Request, presentedKey: string) => Promise<Result<EdgeRecord, AuthenticationRefusal>>;
+  /** The client's address; `null` when unknown. */
+  readonly clientIp: (request: Request) => string | null;
+  /** The id of a request: the same one for every call with the same `Request`. */
+  readonly requestId: (request: Request) => string;
+  /** `request_invalid` when the answer would be too large, `storage_unavailable` when the ledger cannot be asked in time. */
+  readonly usage: (workspace: string, query: UsageQuery) => Promise<Outcome<UsageAnswer>>;
+  /** Epoch ms. */
+  readonly now: () => number;
+}
+
+/** The bindings that the control API uses. `Env` of the Worker fits. */
+export interface ControlEnv {
+  readonly KEY_REGISTRY: DurableObjectNamespace;
+  readonly CONTROL_RATE: RateLimit;
+  /** A secret; absent, there is no root. */
+  readonly LATCHKEY_ROOT_TOKEN?: string | undefined;
+}
+
+export interface AuthenticationRefusal {
+  readonly code: ProblemCode;
+  readonly detail: string;
+  readonly retryAfterSeconds?: number;
+}

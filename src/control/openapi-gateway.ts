@@ -1,0 +1,235 @@
+import { z } from "@hono/zod-openapi";
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import { MAX_COST, MAX_PRESENTED_KEY_CHARACTERS, MAX_VERIFY_BATCH } from "../constants.ts";
+import type { ProblemCode } from "../http/codes.ts";
+import { environmentSchema, kindSchema, scopeSchema, sentTimeSchema } from "./schemas/common.ts";
+
+/** Calls whose handlers are the gateway's. Only their description is here: the gateway carries no schemas. */
+
+type RouteConfig = Parameters<OpenAPIHono["openAPIRegistry"]["registerPath"]>[0];
+
+interface GatewayRoute {
+  readonly config: RouteConfig;
+  readonly problems: readonly ProblemCode[];
+}
+
+const VERIFIER_SECURITY = [{ rootToken: [] }, { adminKey: ["keys:verify"] }];
+const KEY_SECURITY = [{ key: [] }, { keyHeader: [] }, { keyBasic: [] }];
+
+const KEY_PROBLEMS: readonly ProblemCode[] = [
+  "credential_conflict",
+  "key_missing",
+  "key_invalid",
+  "key_expired",
+  "key_revoked",
+  "key_disabled",
+  "key_not_yet_valid",
+  "ip_not_allowed",
+  "origin_not_allowed",
+  "country_not_allowed",
+  "certificate_required",
+  "rate_limited",
+  "quota_exhausted",
+  "too_many_failures",
+  "verification_unavailable",
+];
+const VERIFIER_PROBLEMS: readonly ProblemCode[] = [
+  "request_invalid",
+  "key_missing",
+  "key_invalid",
+  "scope_insufficient",
+  "body_too_large",
+  "unsupported_media_type",
+  "rate_limited",
+  "verification_unavailable",
+];
+
+const limitStateSchema = z
+  .object({ name: z.string(), limit: z.int(), remaining: z.int(), resetSeconds: z.number() })
+  .openapi("LimitState", { example: { name: "burst", limit: 100, remaining: 57, resetSeconds: 12 } });
+
+const verifyInput = z
+  .object({
+    key: z.string().max(MAX_PRESENTED_KEY_CHARACTERS).openapi({ description: "The key as its bearer presented it." }),
+    scopes: z.array(scopeSchema).optional().openapi({ description: "What the key must cover." }),
+    cost: z.int().min(0).max(MAX_COST).default(1).openapi({ description: "Units to charge; 0 looks without charging." }),
+    ip: z.string().optional().openapi({ description: "The client's address, for bindings.", example: "203.0.113.7" }),
+    origin: z.string().optional().openapi({ description: "The client's `Origin`, for bindings." }),
+    method: z.string().optional().openapi({ description: "With `path`: the route's scopes, cost and limits apply.", example: "GET" }),
+    path: z.string().optional().openapi({ example: "/reports/7" }),
+  })
+  .openapi("Verification", { example: { key: "<the key>", scopes: ["reports:read"] } });
+
+const verifyAnswer = z
+  .object({
+    valid: z.boolean(),
+    code: z.string().openapi({ description: "`valid`, or a problem code.", example: "valid" }),
+    keyId: z.string().optional(),
+    lineageId: z.string().optional(),
+    owner: z.string().optional(),
+    workspace: z.string().optional(),
+    environment: environmentSchema.optional(),
+    scopes: z.array(z.string()).optional(),
+    metadata: z.record(z.string(), z.unknown()).optional().openapi({ type: "object", additionalProperties: true }),
+    expiresAt: sentTimeSchema.nullable().optional(),
+    limits: z.array(limitStateSchema),
+  })
+  .openapi("VerificationAnswer");
+
+const identity = z
+  .object({
+    keyId: z.string(),
+    lineageId: z.string(),
+    workspace: z.string(),
+    owner: z.string(),
+    environment: environmentSchema,
+    kind: kindSchema,
+    scopes: z.array(z.string()),
+    expiresAt: sentTimeSchema.nullable(),
+    limits: z.array(limitStateSchema),
+  })
+  .loose()
+  .openapi("Identity");
+
+const readiness = z
+  .object({ status: z.string().openapi({ example: "ready" }) })
+  .loose()
+  .openapi("Readiness", { description: "Each dependency with its state and latency." });
+
+function json(schema: z.ZodType) {
+  return { "application/json": { schema } };
+}
+
+const identityHeaders = Object.fromEntries(
+  [
+    ["X-Latchkey-Key-Id", "Id of the key."],
+    ["X-Latchkey-Owner", "Whose key it is."],
+    ["X-Latchkey-Environment", "`live` or `test`."],
+    ["X-Latchkey-Scopes", "Scopes, separated by spaces."],
+    ["X-Latchkey-Workspace", "The key's workspace."],
+  ].map(([name, description]) => [name, { description, schema: { type: "string" as const } }]),
+);
+
+const originalRequest = [
+  ["X-Original-Method", "Method of the request to be allowed (nginx)."],
+  ["X-Original-URI", "Its path and query (nginx)."],
+  ["X-Forwarded-Method", "Its method (Traefik, Caddy)."],
+  ["X-Forwarded-Uri", "Its path and query (Traefik, Caddy)."],
+  ["X-Forwarded-Host", "Its host (Traefik, Caddy)."],
+].map(([name = "", description = ""]) => ({ name, in: "header" as const, description, schema: { type: "string" as const } }));
+
+function authorizeRoute(method: "get" | "post"): GatewayRoute {
+  return {
+    config: {
+      method,
+      path: "/_latchkey/v1/authorize",
+      operationId: method === "get" ? "authorize" : "authorizePost",
+      tags: ["Checking"],
+      summary: "Forward auth",
+      description:
+        "For `auth_request` of nginx, `forwardAuth` of Traefik, `forward_auth` of Caddy and `ext_authz` of Envoy. The key stands in the request itself. Any method is answered alike.",
+      security: KEY_SECURITY,
+      parameters: originalRequest,
+      responses: { 200: { description: "Let it pass, with these headers.", headers: identityHeaders } },
+    },
+    problems: [...KEY_PROBLEMS, "scope_insufficient", "environment_mismatch"],
+  };
+}
+
+export const GATEWAY_ROUTES: readonly GatewayRoute[] = [
+  {
+    config: {
+      method: "post",
+      path: "/_latchkey/v1/verify",
+      operationId: "verify",
+      tags: ["Checking"],
+      summary: "Check a key",
+      description: "The same check as the proxy's. A key that is not valid is still a 200: look at `valid`.\n\nNeeds the scope `keys:verify`.",
+      security: VERIFIER_SECURITY,
+      request: { body: { required: true, content: json(verifyInput) } },
+      responses: { 200: { description: "What was found.", content: json(verifyAnswer) } },
+    },
+    problems: VERIFIER_PROBLEMS,
+  },
+  {
+    config: {
+      method: "post",
+      path: "/_latchkey/v1/verify/batch",
+      operationId: "verifyBatch",
+      tags: ["Checking"],
+      summary: "Check many keys",
+      description: `Up to ${MAX_VERIFY_BATCH} at once; answers are in the order of the questions.\n\nNeeds the scope \`keys:verify\`.`,
+      security: VERIFIER_SECURITY,
+      request: {
+        body: {
+          required: true,
+          content: json(z.object({ keys: z.array(verifyInput).min(1).max(MAX_VERIFY_BATCH) }).openapi("VerificationBatch")),
+        },
+      },
+      responses: {
+        200: {
+          description: "An answer for each.",
+          content: json(z.object({ results: z.array(verifyAnswer) }).openapi("VerificationBatchAnswer")),
+        },
+      },
+    },
+    problems: VERIFIER_PROBLEMS,
+  },
+  authorizeRoute("get"),
+  authorizeRoute("post"),
+  {
+    config: {
+      method: "get",
+      path: "/_latchkey/v1/whoami",
+      operationId: "whoami",
+      tags: ["Checking"],
+      summary: "What the key in this request is",
+      description: "Its scopes, its deadlines, and each limit with what is left. Costs nothing.",
+      security: KEY_SECURITY,
+      responses: { 200: { description: "The key's own view.", content: json(identity) } },
+    },
+    problems: KEY_PROBLEMS,
+  },
+  {
+    config: {
+      method: "get",
+      path: "/_latchkey/healthz",
+      operationId: "healthz",
+      tags: ["Health"],
+      summary: "Alive",
+      description: "Answers as long as the Worker runs; asks nothing else.",
+      security: [],
+      responses: { 200: { description: "It runs." } },
+    },
+    problems: ["method_not_allowed"],
+  },
+  {
+    config: {
+      method: "get",
+      path: "/_latchkey/readyz",
+      operationId: "readyz",
+      tags: ["Health"],
+      summary: "Ready",
+      description: "Each dependency with its state and latency.",
+      security: [],
+      responses: {
+        200: { description: "Every dependency answers.", content: json(readiness) },
+        503: { description: "One does not.", content: json(readiness) },
+      },
+    },
+    problems: ["method_not_allowed"],
+  },
+  {
+    config: {
+      method: "get",
+      path: "/_latchkey/metrics",
+      operationId: "metrics",
+      tags: ["Health"],
+      summary: "Metrics",
+      description: "Prometheus text format 0.0.4.\n\nNeeds the scope `usage:read`.",
+      security: [{ rootToken: [] }, { adminKey: ["usage:read"] }],
+      responses: { 200: { description: "Prometheus text.", content: { "text/plain": { schema: { type: "string" } } } } },
+    },
+    problems: ["key_missing", "key_invalid", "scope_insufficient", "rate_limited", "verification_unavailable"],
+  },
+];

@@ -1,0 +1,35 @@
+import { listAudit, verifyAudit } from "./audit.ts";
+import { importKeys } from "./key-import.ts";
+import { disableKey, enableKey, revokeKey, rotateKey } from "./key-lifecycle.ts";
+import { createKey, listKeys, patchKey, readKey } from "./keys.ts";
+import type { Operation } from "./operation.ts";
+import { listOwners, putOwner, readOwner } from "./owners.ts";
+import { readUsage } from "./usage.ts";
+
+/**
+ * Every call of the control API, on one screen: its method, its path, and the scope that guards it. What is not here is not
+ * served. `policies:write` guards nothing yet: limits, plan and policy are set with `keys:write`; it is kept for policies that
+ * stand on their own.
+ */
+export const OPERATIONS: readonly Operation[] = [
+  createKey, //   POST  /keys                 keys:write
+  listKeys, //    GET   /keys                 keys:read
+  importKeys, //  POST  /keys/import          keys:write
+  readKey, //     GET   /keys/{id}            keys:read
+  patchKey, //    PATCH /keys/{id}            keys:write
+  rotateKey, //   POST  /keys/{id}/rotate     keys:write
+  revokeKey, //   POST  /keys/{id}/revoke     keys:revoke
+  disableKey, //  POST  /keys/{id}/disable    keys:write
+  enableKey, //   POST  /keys/{id}/enable     keys:write
+  listOwners, //  GET   /owners               keys:read
+  readOwner, //   GET   /owners/{id}          keys:read
+  putOwner, //    PUT   /owners/{id}          owners:write
+  readUsage, //   GET   /usage                usage:read
+  listAudit, //   GET   /audit                audit:read
+  verifyAudit, // GET   /audit/verify         audit:read
+];
+
+/** Where the operations stand. */
+export const CONTROL_BASE = "/_latchkey/v1";
+export const OPENAPI_PATH = "/_latchkey/openapi.json";
+export const DOCS_PATH = "/_latchkey/docs";

@@ -1,0 +1,109 @@
+import { z } from "@hono/zod-openapi";
+import { ok } from "../result.ts";
+import { readUsageQuery, USAGE_DIMENSIONS } from "../usage/query.ts";
+import { present } from "./issuance-rules.ts";
+import { defineOperation } from "./operation.ts";
+import { invalid } from "./problem.ts";
+import { OWNER_PATTERN } from "./schemas/names.ts";
+import { queryTimeSchema, sentTimeSchema } from "./schemas/common.ts";
+
+/** `/usage`: what was asked of the API behind the gateway, by time and by whom. */
+
+const MAX_FILTER_VALUES = 50;
+const MAX_FILTER_CHARACTERS = 1_024;
+
+/** A filter may be given several times: any of the values will do. */
+function filter(description: string, value: z.ZodString = z.string().max(MAX_FILTER_CHARACTERS)) {
+  return z
+    .union([value, z.array(value).max(MAX_FILTER_VALUES)])
+    .optional()
+    .openapi({ param: { explode: true }, type: "array", items: { type: "string" }, maxItems: MAX_FILTER_VALUES, description });
+}
+
+const groupBySchema = z
+  .union([z.string().max(128), z.array(z.string().max(128)).max(USAGE_DIMENSIONS.length)])
+  .transform((names) => [names].flat().join(","))
+  .refine(
+    (names) => names.split(",").every((name) => name === "" || (USAGE_DIMENSIONS as readonly string[]).includes(name.trim())),
+    `Must be among ${USAGE_DIMENSIONS.join(", ")}.`,
+  )
+  .optional()
+  .openapi({ type: "string", description: `Any of ${USAGE_DIMENSIONS.join(", ")}, separated by commas.`, example: "key,route" });
+
+const usageQuery = z.strictObject({
+  from: queryTimeSchema.optional().openapi({ description: "Absent: an hour of minutes, a day of hours or 30 days before `to`." }),
+  to: queryTimeSchema.optional().openapi({ description: "Absent: now." }),
+  granularity: z.enum(["minute", "hour", "day"]).optional().openapi({ default: "hour" }),
+  groupBy: groupBySchema,
+  key: filter("Id of a key."),
+  owner: filter("Name of an owner.", z.string().regex(OWNER_PATTERN, "Must be the name of an owner.")),
+  route: filter("Template of a route, such as `/reports/*`."),
+  status: filter("HTTP status.", z.string().regex(/^\d{3}$/, "Must have three digits.")),
+  code: filter("`allowed`, or a problem code."),
+  country: filter("ISO 3166-1 alpha-2."),
+  environment: filter("`live` or `test`."),
+  lineage: filter("Id of a lineage: a key and those that replaced it."),
+});
+
+const FIGURES = {
+  requests: z.int(),
+  allowed: z.int(),
+  refused: z.int(),
+  cost: z.int(),
+  bytesIn: z.int(),
+  bytesOut: z.int(),
+  averageLatencyMs: z.number().nullable().optional(),
+};
+
+const group = z.union([z.string(), z.int(), z.null()]).optional().openapi({ description: "With the `groupBy` of this name." });
+
+const usageSchema = z
+  .strictObject({
+    from: sentTimeSchema.openapi({ description: "What was counted: edges are widened to whole buckets." }),
+    to: sentTimeSchema,
+    granularity: z.enum(["minute", "hour", "day"]),
+    series: z.array(
+      z.strictObject({
+        start: sentTimeSchema.openapi({ description: "Start of the bucket." }),
+        key: group,
+        owner: group,
+        route: group,
+        status: group,
+        code: group,
+        country: group,
+        environment: group,
+        lineage: group,
+        ...FIGURES,
+      }),
+    ),
+    totals: z.strictObject(FIGURES),
+  })
+  .openapi("Usage");
+
+export const readUsage = defineOperation({
+  method: "get",
+  path: "/usage",
+  scope: "usage:read",
+  operationId: "readUsage",
+  tag: "Usage",
+  summary: "Read usage",
+  description:
+    "From usage events, some seconds behind. Buckets are aligned to UTC; those in which nothing happened are left out. Minutes are kept for 48 hours, hours for 90 days, days for 25 months.",
+  query: usageQuery,
+  write: false,
+  success: { status: 200, description: "A row for each bucket and group, and the totals.", schema: usageSchema },
+  problems: [],
+  async handle({ caller, deps, now, query }) {
+    const parameters = new URLSearchParams();
+    for (const [name, values] of Object.entries(present<Record<string, string | string[]>>(query))) {
+      for (const value of [values].flat()) parameters.append(name, value);
+    }
+    const asked = readUsageQuery(parameters, now);
+    if (!asked.ok) {
+      const { parameter, detail } = asked.error;
+      return invalid([{ pointer: `/${parameter}`, detail: `The parameter ${detail}.`, in: "query" }]);
+    }
+    const report = await deps.usage(caller.workspace, asked.value);
+    return report.ok ? ok({ status: 200, body: report.value }) : report;
+  },
+});
