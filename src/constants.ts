@@ -69,8 +69,6 @@ export const MAX_IDEMPOTENCY_KEY_CHARACTERS = 255;
 export const MAX_DEADLINE_DAYS = 36_525;
 /** An answer names at most this many faults of one request: a body of a thousand keys could have thousands. */
 export const MAX_REPORTED_ERRORS = 100;
-/** A usage answer has at most this many rows; a finer question must ask for a shorter time. */
-export const MAX_USAGE_ROWS = 10_000;
 
 /** 24 random characters of base62 carry 142 bits; a shorter root token is taken for a placeholder and switches root off. */
 export const MIN_ROOT_TOKEN_CHARACTERS = 24;
@@ -96,24 +94,35 @@ export const EVENT_BUFFER_MAX = 10_000;
 export const EVENT_OVERDUE_MS = 1_000;
 /** Batches on their way at once, per isolate; more wait their turn, so that a stalled queue cannot fill the memory. */
 export const EVENT_SENDS_MAX = 6;
-/** One attempt at the queue or the ledger. Three attempts, two pauses and the ledger fit in the 30 s of `waitUntil`. */
+/** One attempt at the queue or the ledger. A queue that does not answer is not tried twice; one that refuses is. */
 export const EVENT_SEND_TIMEOUT_MS = 5_000;
 export const EVENT_SEND_ATTEMPTS = 3;
 export const EVENT_SEND_BACKOFF_MS = 200;
 /** A batch that nobody reported on for this long was cut off with its request (`waitUntil` ends after 30 s): it is sent again. */
 export const EVENT_SEND_LOST_MS = 35_000;
-/** Pause after a batch was refused everywhere. */
+/** Pause after a batch was refused everywhere, and how long one request goes on trying. With a last attempt it fits in the 30 s. */
 export const EVENT_RESEND_PAUSE_MS = 2_000;
+export const EVENT_RESEND_BUDGET_MS = 8_000;
 
 /** The consumer's calls. A ledger call carries up to 2 MB of events in one transaction. */
 export const LEDGER_TIMEOUT_MS = 10_000;
 export const REGISTRY_TIMEOUT_MS = 5_000;
 /** The ledger remembers a batch this long: 4 d in the queue, 4 d in the dead-letter queue, and 2 d for whoever sends it again. */
 export const BATCH_MEMORY_DAYS = 10;
+/** A message that failed this often is ingested in a call of its own, so that a bad one cannot hold up its neighbours. */
+export const QUEUE_ALONE_AFTER_ATTEMPTS = 3;
+export const QUEUE_RETRY_DELAY_MAX_SECONDS = 300;
 /** A key's last use is written again when it moved by this much. */
 export const LAST_USE_STEP_MS = 60_000;
-/** Points of one `GET /usage` answer: about 2 MB of JSON. */
-export const MAX_USAGE_POINTS = 10_000;
+/** Comparing with the meters: a slice each minute, so that 30,000 lineages are through within the hour. */
+export const RECONCILE_LINEAGES_MAX = 500;
+export const RECONCILE_CONCURRENCY = 10;
+/** One part of a scrape of the metrics; scrapers give up after 10 s. */
+export const METRICS_TIMEOUT_MS = 3_000;
+/** Workspaces that one run of the cron visits. */
+export const MAX_LISTED_WORKSPACES = 200;
+/** Rows of one `GET /usage` answer: about 2 MB of JSON. */
+export const MAX_USAGE_ROWS = 10_000;
 
 /** Retention of roll-ups. */
 export const USAGE_MINUTE_RETENTION_HOURS = 48;
@@ -122,6 +131,8 @@ export const USAGE_DAY_RETENTION_MONTHS = 25;
 
 /** Upstream defaults: overridden by route. */
 export const UPSTREAM_TIMEOUT_SECONDS = 30;
+/** An upload may take this long on top of the upstream's time: the slowest link that is worth serving, 0.5 Mbit/s. */
+export const MIN_UPLOAD_BYTES_PER_SECOND = 64 * 1_024;
 export const MAX_REQUEST_BODY_BYTES = 100 * 1_048_576;
 export const MAX_URI_BYTES = 16 * 1_024;
 export const MAX_HEADER_BYTES = 64 * 1_024;

@@ -12,18 +12,18 @@ export function sleep(ms: number): Promise<void> {
   });
 }
 
-export class DeadlineError extends Error {
-  override readonly name = "DeadlineError";
+export class TimeOutError extends Error {
+  override readonly name = "TimeOutError";
 }
 
 /**
- * Settles as `work` does, or rejects with `DeadlineError` after `ms`. The work itself goes on: whoever calls must be
+ * Settles as `work` does, or rejects with `TimeOutError` after `ms`. The work itself goes on: whoever calls must be
  * able to live with its late effect.
  */
 export async function within<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new DeadlineError(`${what} took longer than ${ms} ms`)), ms);
+    timer = setTimeout(() => reject(new TimeOutError(`${what} took longer than ${ms} ms`)), ms);
   });
   try {
     return await Promise.race([work, deadline]);

@@ -1,0 +1,92 @@
+import { DAY_SECONDS, HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
+
+/**
+ * The ledger's tables; docs/storage-schema.md says what each column means. Migrations are numbered by their place and never
+ * edited after a release. WITHOUT ROWID where rows are found by their primary key: one row written each, no index beside it.
+ */
+
+const SUM_COLUMNS = `
+  bucket INTEGER NOT NULL,
+  series INTEGER NOT NULL,
+  requests INTEGER NOT NULL,
+  allowed INTEGER NOT NULL,
+  refused INTEGER NOT NULL,
+  cost INTEGER NOT NULL,
+  bytes_in INTEGER NOT NULL,
+  bytes_out INTEGER NOT NULL,
+  latency_ms INTEGER NOT NULL,
+  PRIMARY KEY (bucket, series)`;
+
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE batch (batch_id TEXT PRIMARY KEY) WITHOUT ROWID;
+  CREATE TABLE series (
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    key_id TEXT,
+    lineage_id TEXT,
+    owner TEXT,
+    environment TEXT,
+    route TEXT,
+    status INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    country TEXT
+  );
+  CREATE TABLE usage_minute (${SUM_COLUMNS}) WITHOUT ROWID;
+  CREATE TABLE usage_hour (${SUM_COLUMNS}) WITHOUT ROWID;
+  CREATE TABLE usage_day (${SUM_COLUMNS}) WITHOUT ROWID;
+  CREATE TABLE outcome_total (
+    code TEXT NOT NULL,
+    status_class INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    cost INTEGER NOT NULL,
+    degraded INTEGER NOT NULL,
+    latency_ms INTEGER NOT NULL,
+    PRIMARY KEY (code, status_class)
+  ) WITHOUT ROWID;
+  CREATE TABLE key_use (
+    key_id TEXT PRIMARY KEY,
+    last_used INTEGER NOT NULL,
+    told INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE reconciled_hour (
+    hour INTEGER PRIMARY KEY,
+    cursor TEXT NOT NULL,
+    done INTEGER NOT NULL,
+    unchecked INTEGER NOT NULL,
+    checked_at INTEGER NOT NULL
+  );
+  CREATE TABLE reconciliation (
+    hour INTEGER NOT NULL,
+    lineage_id TEXT NOT NULL,
+    meter INTEGER NOT NULL,
+    ledger INTEGER NOT NULL,
+    PRIMARY KEY (hour, lineage_id)
+  ) WITHOUT ROWID;
+  CREATE TABLE workspace (name TEXT PRIMARY KEY) WITHOUT ROWID;
+  CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  `,
+];
+
+/** Names in `state`, all epoch seconds: up to where hours and days are summed, and the hour in which the ledger began. */
+type StateName = "hour_mark" | "day_mark" | "first_hour";
+
+/** The marks of a new ledger. What comes late for an earlier hour is written to that hour directly. */
+export function beginState(sql: SqlStorage, now: number): void {
+  const hour = bucketOf(now, HOUR_SECONDS);
+  sql.exec(
+    `INSERT OR IGNORE INTO state (name, value) VALUES ('hour_mark', ?), ('day_mark', ?), ('first_hour', ?)`,
+    hour,
+    bucketOf(now, DAY_SECONDS),
+    hour,
+  );
+}
+
+export function readState(sql: SqlStorage, name: StateName): number {
+  return sql.exec<{ value: number }>(`SELECT value FROM state WHERE name = ?`, name).one().value;
+}
+
+/** Gives the rows written. */
+export function writeState(sql: SqlStorage, name: StateName, value: number): number {
+  return sql.exec(`UPDATE state SET value = ? WHERE name = ?`, value, name).rowsWritten;
+}

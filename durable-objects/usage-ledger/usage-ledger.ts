@@ -1,0 +1,165 @@
+import { DurableObject } from "cloudflare:workers";
+import type { Result } from "../../src/result.ts";
+import type { UsagePart, UsageQuery, UsageQueryError } from "../../src/usage/query.ts";
+import { HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
+import { migrate } from "../migrate.ts";
+import type {
+  IngestAnswer,
+  KeyUse,
+  LedgerBatch,
+  LedgerStatus,
+  LineageHourCost,
+  OutcomeTotal,
+  ReconciliationResult,
+  ReconciliationSlice,
+} from "./api.ts";
+import type { SeriesIds } from "./ingest.ts";
+import { confirmUses, ingestBatches, pendingUses } from "./ingest.ts";
+import { readCostByLineageHour, readLineagesUsed, readUsage } from "./read.ts";
+import { nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
+import { readMarks, rollUp, sweep } from "./roll-up.ts";
+import { MIGRATIONS, beginState } from "./schema.ts";
+
+/** The alarm runs this long after the hour, when that hour can be summed. */
+const ALARM_PAST_HOUR_MS = 150_000;
+const HOUR_MS = HOUR_SECONDS * 1_000;
+
+/**
+ * Keeps what happened, once: takes batches of usage events however often they come, and answers sums of them.
+ * One object per workspace and shard, named `<workspace>/<shard>`; `default/0` also keeps the list of workspaces.
+ * Every method runs to its end without an `await`: nothing comes between reading and writing.
+ */
+export class UsageLedger extends DurableObject<Env> {
+  readonly #sql: SqlStorage;
+  readonly #seriesIds: SeriesIds = new Map();
+  #batches = 0;
+  #duplicates = 0;
+  #events = 0;
+  #rowsWritten = 0;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#sql = ctx.storage.sql;
+    migrate(ctx.storage, MIGRATIONS);
+    beginState(this.#sql, Date.now());
+  }
+
+  /** Counts each batch once, all of them in one transaction. Throws (and counts none) only when storage does. */
+  ingest(batches: readonly LedgerBatch[]): IngestAnswer {
+    const now = Date.now();
+    let answer: IngestAnswer;
+    try {
+      answer = this.ctx.storage.transactionSync(() => {
+        const rows = rollUp(this.#sql, now);
+        const ingested = ingestBatches(this.#sql, batches, readMarks(this.#sql, now), this.#seriesIds, now);
+        return { ...ingested, rowsWritten: ingested.rowsWritten + rows };
+      });
+    } catch (error) {
+      // Series that were made in the transaction went with it.
+      this.#seriesIds.clear();
+      throw error;
+    }
+    for (const [index, outcome] of answer.outcomes.entries()) {
+      this.#batches += 1;
+      if (outcome === "ingested") this.#events += batches[index]?.events.length ?? 0;
+      if (outcome === "duplicate") this.#duplicates += 1;
+    }
+    this.#rowsWritten += answer.rowsWritten;
+    this.#ensureAlarm(now);
+    return answer;
+  }
+
+  /** The registry has these. An older time than the one it was told before changes nothing. */
+  confirmUses(uses: readonly KeyUse[]): void {
+    this.#rowsWritten += this.ctx.storage.transactionSync(() => confirmUses(this.#sql, uses));
+  }
+
+  pendingUses(limit: number): readonly KeyUse[] {
+    return pendingUses(this.#sql, limit);
+  }
+
+  query(query: UsageQuery): Result<UsagePart, UsageQueryError> {
+    const now = Date.now();
+    this.#rollUp(now);
+    return readUsage(this.#sql, query, readMarks(this.#sql, now));
+  }
+
+  costByLineageHour(lineageIds: readonly string[], from: number, to: number): readonly LineageHourCost[] {
+    return readCostByLineageHour(this.#sql, { lineageIds, from, to }, readMarks(this.#sql, Date.now()));
+  }
+
+  lineagesUsed(from: number, to: number, limit: number): readonly string[] {
+    return readLineagesUsed(this.#sql, { from, to, cursor: "", limit }, readMarks(this.#sql, Date.now()));
+  }
+
+  nextReconciliation(limit: number): ReconciliationSlice | null {
+    const now = Date.now();
+    return nextSlice(this.#sql, readMarks(this.#sql, now), now, limit);
+  }
+
+  recordReconciliation(result: ReconciliationResult): void {
+    this.#rowsWritten += this.ctx.storage.transactionSync(() => recordResult(this.#sql, result, Date.now()));
+  }
+
+  status(): LedgerStatus {
+    return {
+      totals: this.#sql
+        .exec<Record<keyof OutcomeTotal, string | number>>(
+          `SELECT code, status_class AS statusClass, requests, cost, degraded, latency_ms AS latencyMs FROM outcome_total ORDER BY code, status_class`,
+        )
+        .toArray()
+        .map((row) => ({
+          code: String(row.code),
+          statusClass: Number(row.statusClass),
+          requests: Number(row.requests),
+          cost: Number(row.cost),
+          degraded: Number(row.degraded),
+          latencyMs: Number(row.latencyMs),
+        })),
+      reconciliation: reconciliationStatus(this.#sql),
+      sinceStart: { batches: this.#batches, duplicates: this.#duplicates, events: this.#events, rowsWritten: this.#rowsWritten },
+    };
+  }
+
+  registerWorkspaces(names: readonly string[]): void {
+    for (const name of names) {
+      this.#rowsWritten += this.#sql.exec(`INSERT OR IGNORE INTO workspace (name) VALUES (?)`, name).rowsWritten;
+    }
+  }
+
+  listWorkspaces(limit: number): readonly string[] {
+    return this.#sql
+      .exec<{ name: string }>(`SELECT name FROM workspace ORDER BY name LIMIT ?`, limit)
+      .toArray()
+      .map((row) => row.name);
+  }
+
+  /** Sums what is over and deletes what is past its retention. Run twice, the second finds nothing to do. */
+  override async alarm(): Promise<void> {
+    const now = Date.now();
+    this.#rollUp(now);
+    this.#rowsWritten += this.ctx.storage.transactionSync(() => sweep(this.#sql, now));
+    // An idle ledger sleeps once it is empty of minutes: hours and days wait for the next event to be swept.
+    const { kept } = this.#sql.exec<{ kept: number }>(`SELECT EXISTS (SELECT 1 FROM usage_minute) AS kept`).one();
+    if (kept === 1) await this.ctx.storage.setAlarm(nextAlarm(now));
+  }
+
+  #rollUp(now: number): void {
+    this.#rowsWritten += this.ctx.storage.transactionSync(() => rollUp(this.#sql, now));
+  }
+
+  #alarmAt = 0;
+
+  /** At most one call an hour; setting the same alarm again is harmless. */
+  #ensureAlarm(now: number): void {
+    if (this.#alarmAt > now) return;
+    this.#alarmAt = nextAlarm(now);
+    // Not awaited: the output gate holds the answer until it is durable, like every other write.
+    void this.ctx.storage.setAlarm(this.#alarmAt);
+  }
+}
+
+function nextAlarm(now: number): number {
+  const due = bucketOf(now, HOUR_SECONDS) * 1_000 + ALARM_PAST_HOUR_MS;
+  return due > now ? due : due + HOUR_MS;
+}

@@ -1,0 +1,192 @@
+import { MAX_USAGE_ROWS } from "../constants.ts";
+import type { Result } from "../result.ts";
+import { err, ok } from "../result.ts";
+import type { Granularity, Sums } from "./rollup.ts";
+import { addSums, emptySums } from "./rollup.ts";
+
+/** What may be asked of the ledger (`GET /usage`), and the shape of its answer. Pure. */
+
+/** Names as the contract has them; the same for `groupBy` and for filters. */
+export const USAGE_DIMENSIONS = ["key", "owner", "route", "status", "code", "country", "environment", "lineage"] as const;
+export type UsageDimension = (typeof USAGE_DIMENSIONS)[number];
+
+/** For each dimension the values that are wanted; `""` stands for "not known". Absent: all. */
+export type UsageFilters = Readonly<Partial<Record<UsageDimension, readonly string[]>>>;
+
+export interface UsageQuery {
+  /** Epoch ms, `[from, to)`. Whole minutes are counted: `from` is rounded down, `to` up. */
+  readonly from: number;
+  readonly to: number;
+  readonly granularity: Granularity;
+  readonly groupBy: readonly UsageDimension[];
+  readonly filters: UsageFilters;
+}
+
+export interface UsageQueryError {
+  readonly code: "request_invalid";
+  /** Name of the query parameter at fault. */
+  readonly parameter: string;
+  readonly detail: string;
+}
+
+/** One point as the ledger gives it: start in epoch seconds, values in the order of `groupBy`. */
+export interface UsagePoint {
+  readonly start: number;
+  readonly group: readonly (string | number | null)[];
+  readonly sums: Sums;
+}
+
+/** The sums of a bucket, or of all of them. */
+export interface UsageFigures {
+  readonly requests: number;
+  readonly allowed: number;
+  readonly refused: number;
+  readonly cost: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly averageLatencyMs: number | null;
+}
+
+/** What one shard has. `from` and `to` (epoch ms) are what was really counted. */
+export interface UsagePart {
+  readonly from: number;
+  readonly to: number;
+  readonly points: readonly UsagePoint[];
+}
+
+/** The answer of `GET /usage`. Buckets without a request are left out; `series` is in order of `start`, then of the groups. */
+export interface UsageAnswer {
+  /** What was counted: the range that was asked for, widened to whole minutes (further back: hours, days). */
+  readonly from: string;
+  readonly to: string;
+  readonly granularity: Granularity;
+  readonly series: readonly (UsageFigures & { readonly start: string } & Readonly<Partial<Record<UsageDimension, string | number | null>>>)[];
+  readonly totals: UsageFigures;
+}
+
+const MAX_FILTER_VALUES = 50;
+const MAX_FILTER_CHARACTERS = 1_024;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const DEFAULT_RANGE_MS: Readonly<Record<Granularity, number>> = { minute: HOUR_MS, hour: DAY_MS, day: 30 * DAY_MS };
+const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
+
+/**
+ * Reads the query string of `GET /usage`. Without `granularity`: hours; without `to`: until now; without `from`: an hour of
+ * minutes, a day of hours or 30 days. `groupBy` may be repeated or separated by commas; filters may be repeated.
+ *
+ * @param now epoch ms.
+ */
+export function readUsageQuery(params: URLSearchParams, now: number): Result<UsageQuery, UsageQueryError> {
+  const granularity = params.get("granularity") ?? "hour";
+  if (granularity !== "minute" && granularity !== "hour" && granularity !== "day") {
+    return refuse("granularity", "must be minute, hour or day");
+  }
+  const to = readTime(params.get("to"), now);
+  if (to === null) return refuse("to", "must be an RFC 3339 time");
+  const from = readTime(params.get("from"), Math.max(0, to - DEFAULT_RANGE_MS[granularity]));
+  if (from === null) return refuse("from", "must be an RFC 3339 time");
+  if (from >= to) return refuse("from", "must be before to");
+  const groupBy = readGroups(params);
+  if (!groupBy.ok) return groupBy;
+  const filters = readFilters(params);
+  if (!filters.ok) return filters;
+  return ok({ from, to, granularity, groupBy: groupBy.value, filters: filters.value });
+}
+
+function readGroups(params: URLSearchParams): Result<readonly UsageDimension[], UsageQueryError> {
+  const groups = new Set<UsageDimension>();
+  for (const name of params.getAll("groupBy").flatMap((text) => text.split(","))) {
+    const wanted = name.trim();
+    if (wanted === "") continue;
+    if (!isDimension(wanted)) return refuse("groupBy", `must be among ${USAGE_DIMENSIONS.join(", ")}`);
+    groups.add(wanted);
+  }
+  return ok([...groups]);
+}
+
+function readFilters(params: URLSearchParams): Result<UsageFilters, UsageQueryError> {
+  const filters: Partial<Record<UsageDimension, readonly string[]>> = {};
+  for (const dimension of USAGE_DIMENSIONS) {
+    const values = params.getAll(dimension);
+    if (values.length === 0) continue;
+    if (values.length > MAX_FILTER_VALUES) return refuse(dimension, `takes at most ${MAX_FILTER_VALUES} values`);
+    if (values.some((value) => value.length > MAX_FILTER_CHARACTERS)) return refuse(dimension, "is too long");
+    if (dimension === "status" && values.some((value) => !/^\d{3}$/.test(value))) return refuse(dimension, "must have three digits");
+    filters[dimension] = values;
+  }
+  return ok(filters);
+}
+
+function isDimension(name: string): name is UsageDimension {
+  return (USAGE_DIMENSIONS as readonly string[]).includes(name);
+}
+
+function readTime(text: string | null, otherwise: number): number | null {
+  if (text === null || text === "") return otherwise;
+  // An unescaped "+" of an offset arrives as a space.
+  const repaired = text.replace(" ", "+");
+  if (!RFC3339.test(repaired)) return null;
+  const time = Date.parse(repaired);
+  return Number.isFinite(time) && time >= 0 ? time : null;
+}
+
+/** An error that names the query parameter. */
+export function refuse(parameter: string, detail: string): Result<never, UsageQueryError> {
+  return err({ code: "request_invalid", parameter, detail });
+}
+
+/** One list out of several, points of the same bucket and group added up, in order of time. Too many is an error. */
+export function mergePoints(lists: Iterable<readonly UsagePoint[]>): Result<readonly UsagePoint[], UsageQueryError> {
+  const merged = new Map<string, UsagePoint>();
+  for (const points of lists) {
+    for (const point of points) {
+      const name = JSON.stringify([point.start, point.group]);
+      const known = merged.get(name);
+      if (known === undefined) {
+        merged.set(name, { start: point.start, group: point.group, sums: { ...point.sums } });
+        if (merged.size > MAX_USAGE_ROWS) return tooManyPoints();
+      } else {
+        addSums(known.sums, point.sums);
+      }
+    }
+  }
+  return ok([...merged.values()].toSorted((a, b) => a.start - b.start || compareGroups(a.group, b.group)));
+}
+
+export function tooManyPoints(): Result<never, UsageQueryError> {
+  return refuse("groupBy", `more than ${MAX_USAGE_ROWS} points; take a shorter range, a coarser granularity, a filter or fewer groups`);
+}
+
+function compareGroups(a: UsagePoint["group"], b: UsagePoint["group"]): number {
+  for (const [index, left] of a.entries()) {
+    const right = b[index] ?? null;
+    if (left === right) continue;
+    if (left === null) return -1;
+    if (right === null) return 1;
+    return left < right ? -1 : 1;
+  }
+  return 0;
+}
+
+/** The contract's form of what the shards gave. */
+export function toUsageAnswer(query: Pick<UsageQuery, "groupBy" | "granularity">, part: UsagePart): UsageAnswer {
+  const totals = emptySums();
+  const series = part.points.map((point) => {
+    addSums(totals, point.sums);
+    const group = Object.fromEntries(query.groupBy.map((name, index) => [name, point.group[index] ?? null]));
+    return { start: new Date(point.start * 1_000).toISOString(), ...group, ...figuresOf(point.sums) };
+  });
+  return {
+    from: new Date(part.from).toISOString(),
+    to: new Date(part.to).toISOString(),
+    granularity: query.granularity,
+    series,
+    totals: figuresOf(totals),
+  };
+}
+
+function figuresOf(sums: Sums): UsageFigures {
+  const { latencyMs, ...rest } = sums;
+  return { ...rest, averageLatencyMs: sums.requests === 0 ? null : Math.round((latencyMs / sums.requests) * 10) / 10 };
+}

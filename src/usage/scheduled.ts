@@ -1,0 +1,29 @@
+import type { KeyRegistryApi } from "../../durable-objects/key-registry/api.ts";
+import { REGISTRY_TIMEOUT_MS } from "../constants.ts";
+import { within } from "../platform/clock.ts";
+import { logError } from "../platform/log.ts";
+import type { ReconcileEnv } from "./reconcile-run.ts";
+import { listedWorkspaces, reconcileUsage } from "./reconcile-run.ts";
+
+/** What the cron does each minute. Every part may run twice, and fails alone. */
+export async function runScheduled(env: ReconcileEnv): Promise<void> {
+  await attempt("reconcile", () => reconcileUsage(env));
+  await attempt("drain", () => drainRegistries(env));
+}
+
+/** The registries' alarms deliver by themselves; this is for one whose alarm was lost. */
+async function drainRegistries(env: ReconcileEnv): Promise<void> {
+  for (const workspace of await listedWorkspaces(env)) {
+    // The generated Env knows the class, whose type would pull it in here; its RPC surface is this interface.
+    const registry = env.KEY_REGISTRY.getByName(workspace) as KeyRegistryApi;
+    await attempt("drain", () => within(registry.drain(), REGISTRY_TIMEOUT_MS, "the registry"));
+  }
+}
+
+async function attempt(part: string, work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    logError(error, { message: "a scheduled part failed; it runs again in a minute", part });
+  }
+}
