@@ -31,8 +31,7 @@ export function checkConfig(
   ]);
   if (fields === null) return findings.errors;
   checkGeneral(findings, fields);
-  const upstreams = findings.entries("upstreams", fields["upstreams"]);
-  if (upstreams.length === 0) findings.add("upstreams", "must name at least one upstream");
+  const upstreams = findings.entries("upstreams", fields["upstreams"], 1);
   for (const [name, upstream] of upstreams) {
     findings.name(`upstreams.${name}`, name);
     checkUpstream(findings, `upstreams.${name}`, upstream, env);

@@ -43,11 +43,15 @@ export class Findings {
     return fields;
   }
 
-  entries(place: string, value: unknown): readonly (readonly [string, unknown])[] {
+  entries(place: string, value: unknown, atLeast = 0): readonly (readonly [string, unknown])[] {
     const fields = asFields(value);
-    if (fields !== null) return Object.entries(fields);
-    this.add(place, "must be an object");
-    return [];
+    if (fields === null) {
+      this.add(place, "must be an object");
+      return [];
+    }
+    const entries = Object.entries(fields);
+    if (entries.length < atLeast) this.add(place, `must name at least ${atLeast}`);
+    return entries;
   }
 
   list(place: string, value: unknown): readonly unknown[] {

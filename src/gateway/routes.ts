@@ -13,7 +13,7 @@ import type {
 import { checkConfig } from "./config-check.ts";
 import type { ConfigError } from "./config-findings.ts";
 import { RouteTable } from "./route-table.ts";
-import { parsePattern } from "./route-pattern.ts";
+import { MAX_PATTERN_SEGMENTS, parsePattern } from "./route-pattern.ts";
 import type { Segment } from "./route-pattern.ts";
 
 export type {
@@ -27,7 +27,8 @@ export type { RouteTable } from "./route-table.ts";
 
 const BOTH: readonly Environment[] = ["live", "test"];
 const DEFAULT_WORKSPACE = "default";
-const PROBE_SEGMENT = "~";
+/** Unlike any literal that someone would write in a pattern. */
+const PROBE_SEGMENT = "~probe~";
 
 type Env = Readonly<Record<string, unknown>>;
 
@@ -203,21 +204,34 @@ function findUnreachable(
   errors: ConfigError[],
 ): void {
   for (const { place, route, pattern, methods } of drafts) {
-    const { upstream } = route;
-    const path = `/${pattern.map((segment) => (segment.kind === "literal" ? segment.text : PROBE_SEGMENT)).join("/")}`;
-    if (upstream.pathPrefix !== "/" && !`${path}/`.startsWith(`${upstream.pathPrefix}/`)) {
+    const { pathPrefix, hosts, name } = route.upstream;
+    const paths = probePaths(pattern);
+    if (pathPrefix !== "/" && !paths.some((path) => `${path}/`.startsWith(`${pathPrefix}/`))) {
       errors.push({
         place: `${place}.path`,
-        detail: `lies outside ${upstream.pathPrefix}, the prefix of upstreams.${upstream.name}`,
+        detail: `lies outside ${pathPrefix}, the prefix of upstreams.${name}`,
       });
       continue;
     }
-    const hosts = (upstream.hosts ?? ["*"]).map((host) => host.replace("*", PROBE_SEGMENT));
-    const matches = hosts.map((host) => table.match(methods[0] ?? "*", host, path));
+    const probeHosts = (hosts ?? ["*"]).map((host) => host.replace("*", PROBE_SEGMENT));
+    const matches = probeHosts.flatMap((host) =>
+      paths.map((path) => table.match(methods[0] ?? "*", host, path)),
+    );
     if (!matches.some((match) => match.kind === "route" && match.route === route)) {
       errors.push({ place: `${place}.path`, detail: whyUnreachable(matches[0]) });
     }
   }
+}
+
+/** A path for each length that could make a difference: past the longest pattern only those with a rest can match. */
+function probePaths(pattern: readonly Segment[]): readonly string[] {
+  const fixed = pattern.filter((segment) => segment.kind !== "rest");
+  const start = fixed.map((segment) => (segment.kind === "literal" ? segment.text : PROBE_SEGMENT));
+  const longest = fixed.length === pattern.length ? start.length : MAX_PATTERN_SEGMENTS + 1;
+  const rests = Array.from({ length: longest - start.length + 1 }, (_, length) =>
+    Array<string>(length).fill(PROBE_SEGMENT),
+  );
+  return rests.map((rest) => `/${[...start, ...rest].join("/")}`);
 }
 
 function whyUnreachable(match: RouteMatch | undefined): string {
