@@ -1,7 +1,11 @@
 import { LEDGER_TIMEOUT_MS } from "../../src/constants.ts";
 import { within } from "../../src/platform/clock.ts";
+import type { Result } from "../../src/result.ts";
+import { err, ok } from "../../src/result.ts";
+import type { UsageAnswer, UsagePoint, UsageQuery, UsageQueryError } from "../../src/usage/query.ts";
+import { mergePoints, toUsageAnswer } from "../../src/usage/query.ts";
 import { DEFAULT_WORKSPACE } from "../../src/usage/make-event.ts";
-import { ledgerName } from "../../src/usage/shard.ts";
+import { ledgerName, ledgerNames } from "../../src/usage/shard.ts";
 import type { UsageLedgerApi } from "./api.ts";
 
 /** How everything else talks to ledger objects. */
@@ -25,4 +29,34 @@ export function directoryLedger(namespace: LedgerNamespace): UsageLedgerApi {
 /** One call with its time-out. Throws; whether to call again is the caller's to know (`ingest` may always be repeated). */
 export async function askLedger<T>(call: Promise<T>, timeoutMs = LEDGER_TIMEOUT_MS): Promise<T> {
   return await within(call, timeoutMs, "the usage ledger");
+}
+
+/** A ledger could not be asked, or not in time. */
+export interface LedgerUnavailable {
+  readonly code: "storage_unavailable";
+  readonly detail: string;
+  /** For the log: the runtime's own words. */
+  readonly cause: unknown;
+}
+
+/** Asks every ledger of a workspace and adds up what they say. All or nothing: sums of some of them would be wrong. */
+export async function queryUsage(
+  namespace: LedgerNamespace,
+  workspace: string,
+  query: UsageQuery,
+): Promise<Result<UsageAnswer, UsageQueryError | LedgerUnavailable>> {
+  try {
+    const asked = ledgerNames(workspace).map((name) => askLedger(ledgerByName(namespace, name).query(query)));
+    const lists: (readonly UsagePoint[])[] = [];
+    let { from, to } = query;
+    for (const part of await Promise.all(asked)) {
+      if (!part.ok) return part;
+      lists.push(part.value.points);
+      ({ from, to } = part.value);
+    }
+    const points = mergePoints(lists);
+    return points.ok ? ok(toUsageAnswer(query, { from, to, points: points.value })) : points;
+  } catch (cause) {
+    return err({ code: "storage_unavailable", detail: "Usage cannot be read right now. Try again shortly.", cause });
+  }
 }
