@@ -119,7 +119,7 @@ function refuse(index: number, errors: readonly FieldError[]): Looked {
 
 function toResult({ result }: ImportOutcome, index: number, dryRun: boolean): ImportResult {
   if (!result.ok) {
-    const { code, detail, errors } = fromRegistry(result.error);
+    const { code, detail, errors } = fromRegistry(result.error, true);
     const at = errors?.map((fault) => ({ ...fault, pointer: `/keys/${index}${fault.pointer}` }));
     return { index, ok: false, code, detail, ...(at === undefined ? {} : { errors: at }) };
   }

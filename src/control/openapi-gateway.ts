@@ -201,7 +201,7 @@ export const GATEWAY_ROUTES: readonly GatewayRoute[] = [
       security: [],
       responses: { 200: { description: "It runs." } },
     },
-    problems: ["method_not_allowed"],
+    problems: [],
   },
   {
     config: {
@@ -217,7 +217,7 @@ export const GATEWAY_ROUTES: readonly GatewayRoute[] = [
         503: { description: "One does not.", content: json(readiness) },
       },
     },
-    problems: ["method_not_allowed"],
+    problems: [],
   },
   {
     config: {

@@ -1,6 +1,8 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
 import { PROBLEMS } from "../http/codes.ts";
 import type { ProblemCode } from "../http/codes.ts";
+import { PROBLEM_TEXTS } from "../http/problem-texts.ts";
+import { problemParts } from "../http/problem.ts";
 import { importDocumentSchema, importKeys } from "./key-import.ts";
 import { GATEWAY_ROUTES } from "./openapi-gateway.ts";
 import { API_DESCRIPTION, TAGS } from "./openapi-text.ts";
@@ -80,6 +82,9 @@ function addComponents(registry: Registry): void {
     schema: { type: "string", pattern: "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$" },
     example: "default",
   });
+  for (const code of usedCodes()) {
+    registry.registerComponent("examples", code, { summary: PROBLEMS[code].title, value: exampleOf(code) });
+  }
   const text = { type: "string" } as const;
   registry.registerComponent("headers", "RequestId", { description: "Names this request in logs.", schema: text });
   registry.registerComponent("headers", "ETag", { description: "Send it back as `If-Match`.", schema: text, example: '"g1"' });
@@ -87,7 +92,6 @@ function addComponents(registry: Registry): void {
   registry.registerComponent("headers", "IdempotentReplayed", { description: "`true` when this is an earlier answer.", schema: text });
   registry.registerComponent("headers", "RetryAfter", { description: "Seconds to wait.", schema: { type: "integer" } });
   registry.registerComponent("headers", "Challenge", { description: "RFC 6750.", schema: text, example: 'Bearer realm="latchkey"' });
-  registry.registerComponent("headers", "Allow", { description: "What the path takes.", schema: text });
 }
 
 function header(name: string): { readonly $ref: string } {
@@ -114,10 +118,17 @@ const CALLER_PROBLEMS: readonly ProblemCode[] = [
   "internal_error",
 ];
 
+function problemsOf(operation: Operation): readonly ProblemCode[] {
+  const ofBody: readonly ProblemCode[] = operation.body === undefined ? [] : ["body_too_large", "unsupported_media_type"];
+  return ["request_invalid", ...CALLER_PROBLEMS, ...operation.problems, ...ofBody];
+}
+
+function usedCodes(): ReadonlySet<ProblemCode> {
+  return new Set([...OPERATIONS.flatMap(problemsOf), ...GATEWAY_ROUTES.flatMap((route) => route.problems)]);
+}
+
 function describeOperation(operation: Operation): RouteConfig {
   const { success } = operation;
-  const problems: ProblemCode[] = ["request_invalid", ...CALLER_PROBLEMS, ...operation.problems];
-  if (operation.body !== undefined) problems.push("body_too_large", "unsupported_media_type");
   const config: RouteConfig = {
     method: operation.method,
     path: CONTROL_BASE + operation.path,
@@ -144,7 +155,7 @@ function describeOperation(operation: Operation): RouteConfig {
       },
     },
   };
-  return withProblems(config, problems);
+  return withProblems(config, problemsOf(operation));
 }
 
 function describeRequest(operation: Operation): NonNullable<RouteConfig["request"]> {
@@ -172,7 +183,7 @@ function describeRequest(operation: Operation): NonNullable<RouteConfig["request
 }
 
 /** Adds a response for each status that these codes have, with an example for each code. */
-export function withProblems(config: RouteConfig, codes: readonly ProblemCode[]): RouteConfig {
+function withProblems(config: RouteConfig, codes: readonly ProblemCode[]): RouteConfig {
   const byStatus = new Map<number, ProblemCode[]>();
   for (const code of codes) {
     const { status } = PROBLEMS[code];
@@ -183,29 +194,24 @@ export function withProblems(config: RouteConfig, codes: readonly ProblemCode[])
 }
 
 function problemResponse(status: number, codes: readonly ProblemCode[]) {
-  const named = codes.map((code) => [code, { summary: PROBLEMS[code].title, value: exampleOf(code) }] as const);
+  const named = codes.map((code) => [code, { $ref: `#/components/examples/${code}` }] as const);
   return {
     description: codes.map((code) => `\`${code}\``).join(", "),
     headers: {
       "X-Request-Id": header("RequestId"),
       ...(status === 401 || status === 403 ? { "WWW-Authenticate": header("Challenge") } : {}),
       ...(status === 429 || status === 503 ? { "Retry-After": header("RetryAfter") } : {}),
-      ...(status === 405 ? { Allow: header("Allow") } : {}),
     },
     content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" }, examples: Object.fromEntries(named) } },
   };
 }
 
-function exampleOf(code: ProblemCode): Readonly<Record<string, unknown>> {
-  const { status, title } = PROBLEMS[code];
-  return {
-    type: `/_latchkey/problems/${code}`,
-    title,
-    status,
-    detail: `${title}.`,
+function exampleOf(code: ProblemCode): unknown {
+  const problem = {
     code,
-    requestId: "req_01jd8q3v5x9k2m4n6p8r0s2t4v",
+    detail: PROBLEM_TEXTS[code].example,
     ...(code === "request_invalid" ? { errors: [{ pointer: "/limits/0/window", detail: "Has none of the allowed forms." }] } : {}),
-    ...(code === "rate_limited" || code === "quota_exhausted" ? { violatedPolicies: ["burst"] } : {}),
+    ...(code === "rate_limited" || code === "quota_exhausted" ? { violated: ["burst"] } : {}),
   };
+  return problemParts(problem, { requestId: "req_01jd8q3v5x9k2m4n6p8r0s2t4v", realm: "latchkey" }).body;
 }

@@ -153,7 +153,7 @@ function registryCalls(deps: ControlDependencies, caller: Caller): RegistryCalls
       logError(cause, { part: "control", reason, maybeDone, workspace: caller.workspace, requestId: caller.actor.requestId });
       return err(fromUnavailable(asked.error, isWrite));
     }
-    return asked.value.ok ? asked.value : err(fromRegistry(asked.value.error));
+    return asked.value.ok ? asked.value : err(fromRegistry(asked.value.error, isWrite));
   };
   return {
     read: async (call) => settle(await client.read(call), false),

@@ -29,10 +29,11 @@ export function requireScope(held: readonly string[], needed: AdminScope): Outco
   return err({ code: "scope_insufficient", detail: `This call needs the scope ${needed}.`, requiredScopes: [needed] });
 }
 
-/** What the registry refused, for the caller. */
-export function fromRegistry(error: RegistryError): Problem {
+/** What the registry refused, for the caller. A question has no body: its faults are in the query. */
+export function fromRegistry(error: RegistryError, isWrite: boolean): Problem {
   if (error.code !== "request_invalid") return { code: error.code, detail: error.detail };
-  const errors = [{ pointer: error.pointer ?? "", detail: error.detail }];
+  const fault: FieldError = { pointer: error.pointer ?? "", detail: error.detail };
+  const errors = [isWrite ? fault : { ...fault, in: "query" as const }];
   return { code: error.code, detail: "The request has faults; see errors.", errors };
 }
 

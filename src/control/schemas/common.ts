@@ -51,7 +51,7 @@ export const planSchema = z.string().regex(PLAN_PATTERN, "Must be the name of a 
 export const timeSchema = z.iso
   .datetime({ offset: true, message: "Must be an RFC 3339 time, such as 2027-01-31T12:00:00Z." })
   .transform((text) => new Date(text).toISOString())
-  .openapi({ type: "string", format: "date-time", example: "2027-01-31T12:00:00Z" });
+  .openapi({ format: "date-time", example: "2027-01-31T12:00:00Z" });
 
 /** The same in a query string, where the `+` of an offset that was not escaped arrives as a space. */
 export const queryTimeSchema = z
@@ -59,7 +59,7 @@ export const queryTimeSchema = z
   .max(64)
   .transform((text) => text.replace(" ", "+"))
   .pipe(timeSchema)
-  .openapi({ type: "string", format: "date-time", example: "2027-01-31T12:00:00Z" });
+  .openapi({ format: "date-time", example: "2027-01-31T12:00:00Z" });
 
 /** Times as Latchkey sends them. */
 export const sentTimeSchema = z.iso.datetime().openapi({ format: "date-time", example: "2027-01-31T12:00:00.000Z" });

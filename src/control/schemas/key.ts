@@ -36,7 +36,7 @@ export const scopesSchema = z
   .array(scopeSchema)
   .max(MAX_SCOPES)
   .transform(distinct)
-  .openapi({ type: "array", description: "`charges:*` covers every action on charges. An admin key takes the scopes of the control API only." });
+  .openapi({ description: "`charges:*` covers every action on charges. An admin key takes the scopes of the control API only." });
 
 export const tagsSchema = z
   .array(
@@ -48,7 +48,7 @@ export const tagsSchema = z
   )
   .max(MAX_TAGS)
   .transform(distinct)
-  .openapi({ type: "array", example: ["team:billing"] });
+  .openapi({ example: ["team:billing"] });
 
 const purposeSchema = plainText(MAX_PURPOSE_CHARACTERS).openapi({ example: "Nightly invoice run" });
 
@@ -65,7 +65,7 @@ const cidrSchema = z
     context.addIssue({ code: "custom", message: "Must be an IPv4 or IPv6 address or CIDR block." });
     return z.NEVER;
   })
-  .openapi({ type: "string", example: "203.0.113.0/24" });
+  .openapi({ example: "203.0.113.0/24" });
 
 const originSchema = z
   .string()
@@ -89,10 +89,10 @@ const certificateSchema = z
   .openapi({ pattern: "^[0-9a-fA-F]{64}$" });
 
 const BINDING_MEMBERS = {
-  ips: entries(cidrSchema).openapi({ type: "array", description: "Addresses and CIDR blocks; v4-mapped v6 counts as v4." }),
-  origins: entries(originSchema).openapi({ type: "array", description: "Web origins; `*.example.com` for every https origin below it." }),
-  countries: entries(countrySchema).openapi({ type: "array" }),
-  certificateSha256: entries(certificateSchema).openapi({ type: "array", description: "SHA-256 of client certificates." }),
+  ips: entries(cidrSchema).openapi({ description: "Addresses and CIDR blocks; v4-mapped v6 counts as v4." }),
+  origins: entries(originSchema).openapi({ description: "Web origins; `*.example.com` for every https origin below it." }),
+  countries: entries(countrySchema).openapi({ description: "ISO 3166-1 alpha-2." }),
+  certificateSha256: entries(certificateSchema).openapi({ description: "SHA-256 of client certificates." }),
 };
 
 export const bindingsSchema = z
