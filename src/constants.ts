@@ -133,6 +133,8 @@ export const USAGE_DAY_RETENTION_MONTHS = 25;
 export const UPSTREAM_TIMEOUT_SECONDS = 30;
 /** An upload may take this long on top of the upstream's time: the slowest link that is worth serving, 0.5 Mbit/s. */
 export const MIN_UPLOAD_BYTES_PER_SECOND = 64 * 1_024;
+/** A request whose body has no stated length is an event once the body ends, or after this long with what went by until then. */
+export const STREAM_EVENT_WAIT_MS = 20_000;
 export const MAX_REQUEST_BODY_BYTES = 100 * 1_048_576;
 export const MAX_URI_BYTES = 16 * 1_024;
 export const MAX_HEADER_BYTES = 64 * 1_024;

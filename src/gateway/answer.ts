@@ -7,7 +7,8 @@ import type { Admission } from "./outcome.ts";
 /** The origin's answer as the client gets it: its own, with what Latchkey adds. */
 
 export interface AnswerDetails {
-  readonly admission: Admission;
+  /** `null`: nobody's request (a preflight). */
+  readonly admission: Admission | null;
   readonly requestId: string;
   readonly method: string;
   /** For `Server-Timing`: what Latchkey itself took; `null` when the field is not wanted. */
@@ -30,10 +31,12 @@ export function buildAnswer(upstream: Response, body: ReadableStream | null, det
   return answer;
 }
 
-/** What every admitted request's answer carries, from the origin or from Latchkey (`authorize`, a failed upstream). */
+/** What the answer carries that Latchkey adds, whether it comes from the origin or from Latchkey (`authorize`, a failed upstream). */
 export function addToAnswer(headers: Headers, details: Pick<AnswerDetails, "admission" | "requestId" | "ownMs">): void {
   const { admission } = details;
   headers.set("x-request-id", details.requestId);
+  if (details.ownMs !== null) headers.append("server-timing", `latchkey;dur=${details.ownMs}`);
+  if (admission === null) return;
   // An origin that limits too is the inner one: what it says cannot be told from what Latchkey says, so ours stand alone.
   const limits = rateLimitHeaders(admission.limits);
   if (limits !== null) {
@@ -42,7 +45,6 @@ export function addToAnswer(headers: Headers, details: Pick<AnswerDetails, "admi
   }
   addDeadline(headers, admission.record);
   if (admission.degraded) headers.set("x-latchkey-degraded", "?1");
-  if (details.ownMs !== null) headers.append("server-timing", `latchkey;dur=${details.ownMs}`);
 }
 
 /** While the key is being replaced: since when (RFC 9745), and until when it works (RFC 8594). */

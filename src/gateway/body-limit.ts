@@ -50,19 +50,19 @@ async function pump(
   tally: Tally,
   options: CountOptions,
 ): Promise<BodyEnd> {
-  const reader = source.getReader();
+  const reader = chunkReader(source);
   const writer = sink.getWriter();
   try {
     for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      tally.bytes += value.byteLength;
+      const chunk = await reader.read();
+      if (chunk === null) break;
+      tally.bytes += chunk.byteLength;
       if (tally.bytes > options.maxBytes) {
         await close(reader, writer, new Error("body too large"));
         return "too_large";
       }
       options.onChunk?.();
-      await writer.write(value);
+      await writer.write(chunk);
     }
     await writer.close();
     return "complete";
@@ -72,9 +72,42 @@ async function pump(
   }
 }
 
+interface ChunkReader {
+  readonly read: () => Promise<Uint8Array | null>;
+  readonly cancel: (reason: unknown) => Promise<void>;
+}
+
+/** Past this many reads a body is a long one. */
+const SHORT_BODY_READS = 8;
+const LONG_BODY_CHUNK_BYTES = 64 * 1_024;
+
+/**
+ * Reads a short body as it comes, 4 KB at most at a time on workerd, without a buffer of ours; a long one with a buffer
+ * that is lent to the runtime and comes back. The second is several times faster, the first is cheaper to begin with.
+ */
+function chunkReader(source: ReadableStream<Uint8Array>): ChunkReader {
+  const plain = source.getReader();
+  let reads = 0;
+  let lent: ReadableStreamBYOBReader | null = null;
+  let buffer = new ArrayBuffer(0);
+  const read = async (): Promise<Uint8Array | null> => {
+    reads += 1;
+    if (lent === null && reads <= SHORT_BODY_READS) return (await plain.read()).value ?? null;
+    if (lent === null) {
+      plain.releaseLock();
+      lent = source.getReader({ mode: "byob" });
+      buffer = new ArrayBuffer(LONG_BODY_CHUNK_BYTES);
+    }
+    const { done, value } = await lent.read(new Uint8Array(buffer));
+    if (value !== undefined) buffer = value.buffer;
+    return done ? null : value;
+  };
+  return { read, cancel: (reason) => (lent ?? plain).cancel(reason) };
+}
+
 /** Tells both sides that it is over. Either may know already. */
 async function close(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
+  reader: ChunkReader,
   writer: WritableStreamDefaultWriter<Uint8Array>,
   reason: unknown,
 ): Promise<void> {

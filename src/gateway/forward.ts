@@ -1,5 +1,5 @@
-import { MIN_UPLOAD_BYTES_PER_SECOND } from "../constants.ts";
-import { sleep } from "../platform/clock.ts";
+import { MIN_UPLOAD_BYTES_PER_SECOND, STREAM_EVENT_WAIT_MS } from "../constants.ts";
+import { sleep, within } from "../platform/clock.ts";
 import { logWarning } from "../platform/log.ts";
 import { buildAnswer } from "./answer.ts";
 import { type BodyEnd, countBody, type CountedBody, declaredLength } from "./body-limit.ts";
@@ -17,7 +17,8 @@ import { isWebSocketUpgrade } from "./websocket.ts";
 export interface ForwardInput {
   readonly request: Request;
   readonly survey: Survey;
-  readonly admission: Admission;
+  /** `null`: a CORS preflight that needs no key. The origin is told of no identity. */
+  readonly admission: Admission | null;
   readonly route: ForwardRoute;
   readonly requestId: string;
   readonly traceparent: string;
@@ -49,7 +50,11 @@ export interface ForwardFailure {
 export interface Traffic {
   readonly bytesIn: () => number;
   readonly bytesOut: () => number;
-  /** Settles when every counted stream is over; `null` when none is, as for all bodies of known length. Never rejects. */
+  /**
+   * Settles when every counted stream is over, or after `STREAM_EVENT_WAIT_MS`, whichever is first: an event that waited
+   * for a stream of hours would be lost with its isolate. `null` when none is counted, as for all bodies of known length.
+   * Never rejects.
+   */
   readonly ended: Promise<void> | null;
 }
 
@@ -199,7 +204,16 @@ function trafficOf(body: RequestBody, answer: CountedAnswer | null): Traffic {
   const bytesIn = (): number => body.counted?.tally.bytes ?? body.length ?? 0;
   const bytesOut = (): number => answer?.counted?.tally.bytes ?? answer?.length ?? 0;
   const streams = [body.counted?.ended, answer?.counted?.ended].filter((ended) => ended !== undefined);
-  return { bytesIn, bytesOut, ended: streams.length === 0 ? null : Promise.all(streams).then(() => undefined) };
+  return { bytesIn, bytesOut, ended: streams.length === 0 ? null : atMost(Promise.all(streams), STREAM_EVENT_WAIT_MS) };
+}
+
+/** Settles with `work`, or after `ms`. */
+async function atMost(work: Promise<unknown>, ms: number): Promise<void> {
+  try {
+    await within(work, ms, "a stream");
+  } catch {
+    // It goes on; what went by until now is what the event says.
+  }
 }
 
 function failed(input: ForwardInput, why: Failing, upstreamMs: number, body: RequestBody): Forwarded {

@@ -7,7 +7,8 @@ import type { Survey } from "./survey.ts";
 export interface OriginHeaderInput {
   readonly request: Request;
   readonly survey: Survey;
-  readonly admission: Admission;
+  /** `null`: nobody's request (a preflight); no identity is told. */
+  readonly admission: Admission | null;
   readonly requestId: string;
   /** Valid, ours: see `http/traceparent.ts`. */
   readonly traceparent: string;
@@ -25,7 +26,7 @@ export interface OriginHeaderInput {
 export function originHeaders(input: OriginHeaderInput): Headers {
   const headers = new Headers(input.request.headers);
   for (const name of input.survey.withheld) headers.delete(name);
-  setIdentity(headers, input.admission.record);
+  if (input.admission !== null) setIdentity(headers, input.admission.record);
   headers.set("x-request-id", input.requestId);
   headers.set("traceparent", input.traceparent);
   if (!input.traceContinued) headers.delete("tracestate");

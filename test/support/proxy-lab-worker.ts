@@ -9,9 +9,14 @@ import { proxyRecord } from "./proxy-record.ts";
 
 const NO_PREFIXES: ReadonlySet<string> = new Set();
 
+/** Of the last request that was forwarded and is over. */
+let lastTraffic: { bytesIn: number; bytesOut: number } | null = null;
+
 export default {
-  async fetch(request: Request, env: Env): Promise<Response> {
+  async fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
     const { headers } = request;
+    if (headers.has("x-lab-background")) context.waitUntil(scheduler.wait(Number(headers.get("x-lab-background"))));
+    if (request.url.endsWith("/lab/traffic")) return Response.json(lastTraffic);
     const number = (name: string, otherwise: number): number => Number(headers.get(name) ?? otherwise);
     const found = readCredential(request, { queryParameter: "api_key", prefixes: NO_PREFIXES });
     const survey = surveyRequest(request, found.ok ? (found.value?.presentedKey ?? null) : null);
@@ -39,6 +44,12 @@ export default {
       env,
       timingSince: null,
     });
+    const { traffic } = result;
+    const report = (): void => {
+      lastTraffic = { bytesIn: traffic.bytesIn(), bytesOut: traffic.bytesOut() };
+    };
+    if (traffic.ended === null) report();
+    else context.waitUntil(traffic.ended.then(report));
     if (result.ok) return result.response;
     return new Response(result.failure.code, { status: STATUS[result.failure.code], headers: { "x-detail": result.failure.detail } });
   },
