@@ -5,17 +5,19 @@
  *
  * 1. The strict reading (`canonicalPath`): percent-encoded characters that are not structure are decoded, hex is upper
  *    case. `%2F`, `%5C` and `%25` stay as they are, so `a%2Fb` is one segment. One slash at the end does not count.
- * 2. The lenient ones (`furtherReadings`): whatever a sequence of these gives, in any order: `%25` decoded once more;
- *    `%2F` and `%5C` decoded; backslash as slash; `;parameters` cut off each segment; cut at `?` or `#`; empty segments
- *    dropped; `.` and `..` resolved. Case is folded by the caller.
+ * 2. The others (`furtherReadings`): whatever a sequence of these steps makes of the path as it was sent, in any order:
+ *    the strict reading; `%25` decoded once; `%2F` and `%5C` decoded; backslash as slash; `;parameters` cut off each
+ *    segment; cut at `?` or `#`; empty segments dropped; `.` and `..` resolved. The caller folds case as well.
  *
  * Refused in any case: a NUL, a path that climbs above the root in some reading, and more readings than anyone needs.
  * Not covered, because no gateway can know it: what an origin makes of suffixes (`/x.json`), of spaces or dots at the end
  * of a name, of Unicode look-alikes. A closed upstream does not depend on any of it: prefer one where routes guard something.
  */
 
-/** A legitimate path with an encoded slash has two or three; each costs a walk over the path. */
-const MAX_READINGS = 32;
+/** A legitimate path with an encoded slash has a handful; each costs a few walks over the path. */
+const MAX_READINGS = 64;
+/** Of all readings together: keeps the longest path that is taken (16 KB) from costing more than a few milliseconds. */
+const MAX_READ_CHARACTERS = 98_304;
 
 /** Lower case and without anything that could be read in two ways. */
 export const PATH_PLAIN = 0;
@@ -30,9 +32,7 @@ const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
 
 /** One pass without allocation: nearly every request's path is plain, and needs nothing more. */
-export function surveyPath(
-  path: string,
-): typeof PATH_PLAIN | typeof PATH_CASED | typeof PATH_AMBIGUOUS {
+export function surveyPath(path: string): typeof PATH_PLAIN | typeof PATH_CASED | typeof PATH_AMBIGUOUS {
   let cased = false;
   let afterSlash = false;
   for (let index = 0; index < path.length; index += 1) {
@@ -103,8 +103,9 @@ function canonicalByte(byte: number, encoded: boolean): string {
 type Step = (path: string) => string | null;
 
 const STEPS: readonly Step[] = [
-  (path) => canonicalPath(path.replaceAll("%25", "%")),
-  (path) => path.replaceAll("%2F", "/").replaceAll("%5C", "\\"),
+  canonicalPath,
+  (path) => path.replaceAll("%25", "%"),
+  (path) => path.replace(/%2f/gi, "/").replace(/%5c/gi, "\\"),
   (path) => path.replaceAll("\\", "/"),
   (path) => path.replace(/;[^/]*/g, ""),
   (path) => path.replace(/[?#].*$/, ""),
@@ -128,19 +129,23 @@ function resolveDots(path: string): string | null {
   return `/${kept.join("/")}${(last === "." || last === "..") && kept.length > 0 ? "/" : ""}`;
 }
 
-/** Every other reading of a canonical path; `null` when one is refused or there are too many. */
-export function furtherReadings(canonical: string): readonly string[] | null {
-  const readings = new Set([canonical]);
+/** The canonical form of every reading of a path as it was sent; `null` when one is refused or there are too many. */
+export function furtherReadings(sent: string): ReadonlySet<string> | null {
+  const readings = new Set([sent]);
+  const canonical = new Set<string>();
+  let characters = 0;
   for (const path of readings) {
+    characters += path.length;
+    if (characters > MAX_READ_CHARACTERS) return null;
     for (const step of STEPS) {
       const reading = step(path);
       if (reading === null) return null;
+      if (step === canonicalPath) canonical.add(reading);
       readings.add(reading);
       if (readings.size > MAX_READINGS) return null;
     }
   }
-  readings.delete(canonical);
-  return [...readings];
+  return canonical;
 }
 
 /** Segments without the leading slash and without one slash at the end: `/a/b/` → `a`, `b`; `/` → none. */

@@ -18,10 +18,8 @@ const PARAMETER = /^:[A-Za-z][A-Za-z0-9_]*$/;
 /** Reads a pattern as written in `gateway.config.ts`. Literals come out as `canonicalPath` reads them. One slash at the end does not count. */
 export function parsePattern(pattern: string): Result<readonly Segment[], string> {
   if (!pattern.startsWith("/")) return err("must start with /");
-  const written =
-    pattern === "/" ? [] : pattern.slice(1, pattern.endsWith("/") ? -1 : undefined).split("/");
-  if (written.length > MAX_PATTERN_SEGMENTS)
-    return err(`has more than ${MAX_PATTERN_SEGMENTS} segments`);
+  const written = pattern === "/" ? [] : pattern.slice(1, pattern.endsWith("/") ? -1 : undefined).split("/");
+  if (written.length > MAX_PATTERN_SEGMENTS) return err(`has more than ${MAX_PATTERN_SEGMENTS} segments`);
   const segments: Segment[] = [];
   for (const [index, text] of written.entries()) {
     const segment = parseSegment(text, index === written.length - 1);
@@ -39,7 +37,7 @@ function parseSegment(text: string, last: boolean): Result<Segment, string> {
   if (text.includes("*")) return err("may have * only as a whole segment at its end");
   const canonical = canonicalPath(text);
   // A literal that origins read in several ways could never be reached: such requests are refused.
-  if (canonical === null || furtherReadings(`/${canonical}`)?.length !== 0) {
+  if (canonical === null || furtherReadings(`/${text}`)?.size !== 1) {
     return err(`has the segment ${text}, which servers read in different ways`);
   }
   return ok({ kind: "literal", text: canonical });
@@ -102,12 +100,7 @@ export class PatternTree<T> {
   }
 }
 
-function findBelow<T>(
-  node: Node<T>,
-  segments: readonly string[],
-  index: number,
-  method: string,
-): T | null {
+function findBelow<T>(node: Node<T>, segments: readonly string[], index: number, method: string): T | null {
   const segment = segments[index];
   if (segment === undefined) return pick(node.ends, method) ?? pick(node.rests, method);
   const literal = node.literals.get(segment);
@@ -125,10 +118,5 @@ function findBelow<T>(
 
 function pick<T>(values: ReadonlyMap<string, T>, method: string): T | null {
   if (values.size === 0) return null;
-  return (
-    values.get(method) ??
-    (method === "HEAD" ? values.get("GET") : undefined) ??
-    values.get("*") ??
-    null
-  );
+  return values.get(method) ?? (method === "HEAD" ? values.get("GET") : undefined) ?? values.get("*") ?? null;
 }

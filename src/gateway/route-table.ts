@@ -1,13 +1,7 @@
 import type { GatewayConfig } from "../config.ts";
 import type { Limit } from "../limits/limit.ts";
 import type { CompiledRoute, CompiledUpstream, RouteMatch } from "./compiled-route.ts";
-import {
-  PATH_AMBIGUOUS,
-  PATH_PLAIN,
-  canonicalPath,
-  furtherReadings,
-  surveyPath,
-} from "./path-reading.ts";
+import { PATH_AMBIGUOUS, PATH_PLAIN, canonicalPath, furtherReadings, surveyPath } from "./path-reading.ts";
 import { RouteMatcher } from "./route-matcher.ts";
 import type { Found } from "./route-matcher.ts";
 import type { Segment } from "./route-pattern.ts";
@@ -18,8 +12,7 @@ const DEFAULT_REALM = "latchkey";
 const NOT_FOUND: RouteMatch = { kind: "not_found" };
 const CASE_AMBIGUOUS: RouteMatch = {
   kind: "ambiguous",
-  detail:
-    "The path differs in upper and lower case from that of another route. Write it as documented.",
+  detail: "The path differs in upper and lower case from that of another route. Write it as documented.",
 };
 const PATH_UNREADABLE: RouteMatch = {
   kind: "ambiguous",
@@ -45,10 +38,7 @@ export class RouteTable {
   constructor(config: GatewayConfig, upstreams: ReadonlyMap<string, CompiledUpstream>) {
     const workspaces = Object.values(config.workspaces ?? {});
     this.upstreams = upstreams;
-    this.prefixes = new Set([
-      DEFAULT_PREFIX,
-      ...workspaces.map(({ prefix }) => prefix ?? DEFAULT_PREFIX),
-    ]);
+    this.prefixes = new Set([DEFAULT_PREFIX, ...workspaces.map(({ prefix }) => prefix ?? DEFAULT_PREFIX)]);
     this.importedKeys = config.importedKeys ?? true;
     this.realm = config.realm ?? DEFAULT_REALM;
     this.plans = Object.assign(Object.create(null), config.plans);
@@ -62,24 +52,14 @@ export class RouteTable {
   addUpstream(upstream: CompiledUpstream, openRoute: CompiledRoute | null): string | null {
     const open = openRoute === null ? null : this.#foundFor(openRoute);
     this.#casedPatterns ||= /[A-Z]/.test(upstream.pathPrefix);
-    return (
-      this.#strict.addUpstream({ upstream, open }) ?? this.#folded.addUpstream({ upstream, open })
-    );
+    return this.#strict.addUpstream({ upstream, open }) ?? this.#folded.addUpstream({ upstream, open });
   }
 
   /** For `compileConfig`: a route that matches the same, or `null`. */
-  addRoute(
-    pattern: readonly Segment[],
-    method: string,
-    route: CompiledRoute,
-  ): CompiledRoute | null {
+  addRoute(pattern: readonly Segment[], method: string, route: CompiledRoute): CompiledRoute | null {
     const found = this.#foundFor(route);
-    this.#casedPatterns ||= pattern.some(
-      (segment) => segment.kind === "literal" && /[A-Z]/.test(segment.text),
-    );
-    return (
-      this.#strict.addRoute(pattern, method, found) ?? this.#folded.addRoute(pattern, method, found)
-    );
+    this.#casedPatterns ||= pattern.some((segment) => segment.kind === "literal" && /[A-Z]/.test(segment.text));
+    return this.#strict.addRoute(pattern, method, found) ?? this.#folded.addRoute(pattern, method, found);
   }
 
   #foundFor(route: CompiledRoute): Found {
@@ -110,7 +90,7 @@ export class RouteTable {
     const found = this.#strict.find(host, method, canonical);
     if (found === null) return NOT_FOUND;
     if (this.#folded.find(host, method, canonical.toLowerCase()) !== found) return CASE_AMBIGUOUS;
-    const readings = furtherReadings(canonical);
+    const readings = furtherReadings(pathname);
     if (readings === null) return PATH_UNREADABLE;
     for (const reading of readings) {
       if (this.#strict.find(host, method, reading) !== found) return PATH_UNREADABLE;
@@ -133,11 +113,7 @@ export class RouteTable {
 export function upstreamPath(upstream: CompiledUpstream, pathname: string): string {
   if (!upstream.stripPrefix) return pathname;
   let end = 0;
-  for (
-    let slashes = upstream.pathPrefix.split("/").length - 1;
-    slashes > 0 && end >= 0;
-    slashes -= 1
-  ) {
+  for (let slashes = upstream.pathPrefix.split("/").length - 1; slashes > 0 && end >= 0; slashes -= 1) {
     end = pathname.indexOf("/", end + 1);
   }
   return end < 0 ? "/" : pathname.slice(end);

@@ -10,10 +10,7 @@ import shipped from "../../gateway.config.ts";
 
 type Routes = readonly (readonly [method: string, path: string])[];
 
-function table(
-  upstreams: Readonly<Record<string, UpstreamConfig>>,
-  routes: readonly RouteConfig[],
-) {
+function table(upstreams: Readonly<Record<string, UpstreamConfig>>, routes: readonly RouteConfig[]) {
   const compiled = compileConfig(defineConfig({ upstreams, routes }), {});
   if (!compiled.ok) throw new Error(JSON.stringify(compiled.error));
   return compiled.value;
@@ -88,9 +85,7 @@ describe("the most specific route wins", () => {
           expect(reference(reachable, verb, wanted)).toBe(reference(routes, verb, wanted));
           const compiled = oneUpstream(reachable, open);
           expect(idOf(compiled.match(verb, "h", wanted))).toBe(expected);
-          expect(idOf(compiled.match(verb, "h", wanted === "/" ? "/" : `${wanted}/`))).toBe(
-            expected,
-          );
+          expect(idOf(compiled.match(verb, "h", wanted === "/" ? "/" : `${wanted}/`))).toBe(expected);
         },
       ),
       { numRuns: 1_000 },
@@ -102,10 +97,7 @@ describe("the most specific route wins", () => {
 /** Indexes of the routes that the compiler refuses because others take all that they match. */
 function unreachable(routes: Routes): ReadonlySet<number> {
   const entries = routes.map(([method, path]) => ({ upstream: "api", method, path }));
-  const compiled = compileConfig(
-    { upstreams: { api: { url: "https://origin.test" } }, routes: entries },
-    {},
-  );
+  const compiled = compileConfig({ upstreams: { api: { url: "https://origin.test" } }, routes: entries }, {});
   if (compiled.ok) return new Set();
   return new Set(
     compiled.error.map(({ place, detail }) => {
@@ -120,23 +112,14 @@ function reference(routes: Routes, method: string, path: string): string | null 
   const segments = path.split("/").filter((segment) => segment !== "");
   const ranked = routes.flatMap(([routeMethod, pattern]) => {
     const methodRank =
-      routeMethod === method
-        ? 0
-        : routeMethod === "GET" && method === "HEAD"
-          ? 1
-          : routeMethod === "*"
-            ? 2
-            : -1;
+      routeMethod === method ? 0 : routeMethod === "GET" && method === "HEAD" ? 1 : routeMethod === "*" ? 2 : -1;
     const parts = pattern.split("/").filter((part) => part !== "");
     const expression = new RegExp(
       `^${parts.map((part) => (part === "*" ? "(?:/.*)?" : part.startsWith(":") ? "/[^/]+" : `/${part}`)).join("")}$`,
     );
     const text = segments.map((segment) => `/${segment}`).join("");
     if (methodRank < 0 || !expression.test(text)) return [];
-    const kinds = [
-      ...parts.map((part) => (part === "*" ? "3" : part.startsWith(":") ? "2" : "1")),
-      "0",
-    ].join("");
+    const kinds = [...parts.map((part) => (part === "*" ? "3" : part.startsWith(":") ? "2" : "1")), "0"].join("");
     return [{ id: `${routeMethod} ${pattern}`, rank: kinds + methodRank }];
   });
   return ranked.toSorted((a, b) => (a.rank < b.rank ? -1 : 1))[0]?.id ?? null;
@@ -211,16 +194,13 @@ describe("no spelling of a path slips past a route that guards it", () => {
   const at = (method: string, path: string) =>
     compiled.ok ? idOf(compiled.value.match(method, "h", path)) : "bad config";
 
-  test.each([
-    "/re%70orts/x",
-    "/%72%65%70%6f%72%74%73/x",
-    "/reports/",
-    "/reports/x/",
-    "/reports/%78",
-  ])("%s needs what /reports/* needs", (path) => {
-    expect(at("GET", path)).toBe("GET /reports/*");
-    expect(at("HEAD", path)).toBe("GET /reports/*");
-  });
+  test.each(["/re%70orts/x", "/%72%65%70%6f%72%74%73/x", "/reports/", "/reports/x/", "/reports/%78"])(
+    "%s needs what /reports/* needs",
+    (path) => {
+      expect(at("GET", path)).toBe("GET /reports/*");
+      expect(at("HEAD", path)).toBe("GET /reports/*");
+    },
+  );
 
   test.each([
     "//reports/x",
@@ -291,6 +271,16 @@ describe("no spelling of a path slips past a route that guards it", () => {
     expect(at("GET", path)).toBe("* *");
   });
 
+  test("a long path costs little: what is read in many ways is refused early", () => {
+    const evil = `/a${"\\%5c;/x/./".repeat(1_500)}`;
+    const started = performance.now();
+    for (let round = 0; round < 20; round += 1) expect(at("GET", evil)).toBe("ambiguous");
+    expect((performance.now() - started) / 20).toBeLessThan(40);
+    // And a long path that is only long, or full of encoded data, is let through.
+    expect(at("GET", `/a/${"%20%C3%A9x".repeat(1_600)}`)).toBe("* *");
+    expect(at("GET", `/a/${"b%2Fc".repeat(3_000)}`)).toBe("* *");
+  });
+
   test("behind a closed upstream an encoded slash cannot reach what no route names", () => {
     const closed = oneUpstream([
       ["GET", "/users/:id"],
@@ -321,16 +311,7 @@ describe("no spelling of a path slips past a route that guards it", () => {
     const piece = fc.oneof(
       {
         weight: 6,
-        arbitrary: fc.constantFrom(
-          "reports",
-          "public",
-          "users",
-          "me",
-          "x",
-          "REPORTS",
-          "Me",
-          "admin",
-        ),
+        arbitrary: fc.constantFrom("reports", "public", "users", "me", "x", "REPORTS", "Me", "admin"),
       },
       {
         weight: 6,
@@ -345,32 +326,25 @@ describe("no spelling of a path slips past a route that guards it", () => {
         arbitrary: fc.constantFrom(";", ";a=b", "%3B", "%3f", "%23", "%72", "%25", "%2", "%45"),
       },
     );
-    const pathArbitrary = fc
-      .array(piece, { minLength: 1, maxLength: 9 })
-      .map((pieces) => `/${pieces.join("")}`);
+    const pathArbitrary = fc.array(piece, { minLength: 1, maxLength: 9 }).map((pieces) => `/${pieces.join("")}`);
     const step = fc.constantFrom(...ORIGIN_STEPS);
     let accepted = 0;
     let refused = 0;
     fc.assert(
-      fc.property(
-        pathArbitrary,
-        fc.array(step, { minLength: 1, maxLength: 8 }),
-        fc.boolean(),
-        (path, steps, folds) => {
-          const match = guarded.match("GET", "h", path);
-          if (match.kind !== "route") {
-            refused += 1;
-            return;
-          }
-          accepted += 1;
-          let read = path;
-          for (const take of steps) read = take(read);
-          expect(originRoute(read, folds), `${path} read as ${read}`).toBe(match.route.id);
-        },
-      ),
-      { numRuns: 30_000 },
+      fc.property(pathArbitrary, fc.array(step, { minLength: 1, maxLength: 8 }), fc.boolean(), (path, steps, folds) => {
+        const match = guarded.match("GET", "h", path);
+        if (match.kind !== "route") {
+          refused += 1;
+          return;
+        }
+        accepted += 1;
+        let read = path;
+        for (const take of steps) read = take(read);
+        expect(originRoute(read, folds), `${path} read as ${read}`).toBe(match.route.id);
+      }),
+      { numRuns: 20_000 },
     );
-    expect(accepted).toBeGreaterThan(1_000);
+    expect(accepted).toBeGreaterThan(500);
     expect(refused).toBeGreaterThan(1_000);
   });
 });
@@ -378,9 +352,7 @@ describe("no spelling of a path slips past a route that guards it", () => {
 /** What origins and the proxies before them do with a path, written without a look at ours. */
 const ORIGIN_STEPS: readonly ((path: string) => string)[] = [
   function decodeAll(path) {
-    return path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
-      String.fromCharCode(Number.parseInt(hex, 16)),
-    );
+    return path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
   },
   function decodeAllButSlashes(path) {
     return path.replace(/%([0-9a-f]{2})/gi, (whole, hex: string) =>
@@ -417,12 +389,10 @@ const ORIGIN_STEPS: readonly ((path: string) => string)[] = [
 
 /** A plain router on what has been read; strict about everything but case, and the slash at the end. */
 function originRoute(read: string, folds: boolean): string {
-  const path = (folds ? read.toLowerCase() : read)
-    .replace(/(.)\/$/, "$1")
-    .replace(/%[0-9a-f]{2}/gi, (hex) => {
-      const character = String.fromCharCode(Number.parseInt(hex.slice(1), 16));
-      return /[/\\%]/.test(character) ? hex : character;
-    });
+  const path = (folds ? read.toLowerCase() : read).replace(/(.)\/$/, "$1").replace(/%[0-9a-f]{2}/gi, (hex) => {
+    const character = String.fromCharCode(Number.parseInt(hex.slice(1), 16));
+    return /[/\\%]/.test(character) ? hex : character;
+  });
   const admin = folds ? "/admin" : "/Admin";
   if (path === admin) return "GET /Admin";
   if (/^\/reports(\/|$)/.test(path)) return "GET /reports/*";
