@@ -1,5 +1,6 @@
 import { waitUntil } from "cloudflare:workers";
 import { Hono } from "hono";
+import { queryUsage } from "../durable-objects/usage-ledger/client.ts";
 import { authorize } from "./gateway/authorize.ts";
 import { authorizeAdminKey, checkAdminKey } from "./gateway/callers.ts";
 import { clientIpOf } from "./gateway/facts.ts";
@@ -15,7 +16,7 @@ import { logError } from "./platform/log.ts";
 import type { RootToken } from "./platform/root-token.ts";
 import { err, ok, type Result } from "./result.ts";
 import { collectMetrics } from "./usage/metrics.ts";
-import { queryUsage } from "./usage/query-run.ts";
+import type { UsageAnswer, UsageQuery } from "./usage/query.ts";
 
 /** Every path that the Worker answers. `/_latchkey/…` is Latchkey's own; every other path belongs to the API that it fronts. */
 
@@ -109,7 +110,7 @@ async function control(request: Request, app: App): Promise<Response> {
         checkAdminKey({ request: call, presentedKey, strict: true, waitUntil }, app.isolate),
       clientIp: clientIpOf,
       requestId: requestIdOf,
-      usage: (workspace, query) => queryUsage(app.env, workspace, query),
+      usage: (workspace, query) => readUsage(app.env, workspace, query),
       now: () => Date.now(),
     });
   }
@@ -118,6 +119,14 @@ async function control(request: Request, app: App): Promise<Response> {
 
 function page(html: string): Response {
   return new Response(html, { headers: problemPageHeaders() });
+}
+
+async function readUsage(env: Env, workspace: string, query: UsageQuery): Promise<Result<UsageAnswer, Problem>> {
+  const answered = await queryUsage(env.USAGE_LEDGER, workspace, query);
+  if (answered.ok) return answered;
+  const { code, detail } = answered.error;
+  if (answered.error.code === "storage_unavailable") logError(answered.error.cause, { part: "ledger" });
+  return err({ code, detail });
 }
 
 function toJson(request: Request, result: Result<unknown, Problem>, app: App): Response {

@@ -11,7 +11,6 @@ import { RootToken } from "./platform/root-token.ts";
 import { ok, err, type Result } from "./result.ts";
 import { consumeUsage } from "./usage/consumer.ts";
 import { ipSaltFrom } from "./usage/privacy.ts";
-import { createRecorder } from "./usage/recorder.ts";
 import { runScheduled } from "./usage/scheduled.ts";
 
 /** The gateway as a library: this repository's own `index.ts` uses nothing else. */
@@ -29,8 +28,8 @@ export function defineGateway(config: GatewayConfig) {
       const installed = install(config, env);
       return installed.ok ? await answer(request, { ...installed.value, ctx }) : misconfigured(installed.error);
     },
-    async queue(batch, env, ctx): Promise<void> {
-      await consumeUsage(batch, env, ctx);
+    async queue(batch, env): Promise<void> {
+      await consumeUsage(batch, env);
     },
     async scheduled(_controller, env): Promise<void> {
       await runScheduled(env);
@@ -83,7 +82,6 @@ function build(config: GatewayConfig, env: Env): Result<Installed, string> {
   return ok({
     env,
     isolate: isolate.value,
-    recorder: createRecorder(env, config),
     ipSalt: ipSaltFrom({ eventSalt: env.LATCHKEY_EVENT_SALT, rootToken: env.LATCHKEY_ROOT_TOKEN }),
     root: new RootToken(env.LATCHKEY_ROOT_TOKEN),
   });

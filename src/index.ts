@@ -1,7 +1,12 @@
+import config from "../gateway.config.ts";
+import { defineGateway, defineVerifier } from "./define-gateway.ts";
+
+/** Entry points only: what the Worker answers is in `app.ts`, one request's way in `gateway/`. */
+
 export { HashClaims } from "../durable-objects/hash-claims/hash-claims.ts";
 export { KeyMeter } from "../durable-objects/key-meter/key-meter.ts";
 export { KeyRegistry } from "../durable-objects/key-registry/key-registry.ts";
 export { UsageLedger } from "../durable-objects/usage-ledger/usage-ledger.ts";
-export default {
-  fetch: () => new Response("not yet"),
-} satisfies ExportedHandler<Env>;
+
+export default defineGateway(config);
+export const Verifier = defineVerifier(config);

@@ -1,13 +1,14 @@
 import { PROBLEMS } from "../http/codes.ts";
 import type { Problem } from "../http/problem.ts";
-import type { RequestFactsForEvent } from "../usage/make-event.ts";
 import { err, ok, type Result } from "../result.ts";
 import { check, type CheckOutcome } from "./check.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import { readCredential } from "./credential.ts";
 import { clientIpOf, networkOf, requestFacts } from "./facts.ts";
 import { authorizedAnswer, readOriginalRequest } from "./forward-auth.ts";
-import { demandOf, KEY_MISSING, type Surroundings } from "./handler.ts";
+import { demandOf, KEY_MISSING, pathnameOf, type Surroundings } from "./handler.ts";
+import { addressOf } from "./identity-headers.ts";
+import { type Facts, record, recordSync } from "./record.ts";
 
 /**
  * Forward auth: another proxy asks whether a request may pass. The key stands in the request itself; method, host and
@@ -19,17 +20,16 @@ export async function authorize(
   surroundings: Surroundings,
 ): Promise<Result<Response, Problem>> {
   const startedAt = Date.now();
-  const { isolate, ctx, recorder } = surroundings;
+  const { isolate, ctx } = surroundings;
   const original = readOriginalRequest(request);
   if (!original.ok) return original;
-  const { method, host, path } = original.value;
-  const [pathname = "/"] = path.split("?", 1);
-  const match = isolate.table.match(method, host, pathname);
+  const { method, url } = original.value;
+  const match = isolate.table.match(method, addressOf(url).host, pathnameOf(url));
   if (match.kind === "not_found") return err({ code: "route_not_found", detail: "No route answers for the original method and path." });
   if (match.kind === "ambiguous") return err({ code: "request_invalid", detail: match.detail });
   const { route } = match;
 
-  const source = { headers: request.headers, url: `https://${host}${path}` };
+  const source = { headers: request.headers, url };
   const credential = readCredential(source, { queryParameter: route.keyInQuery, prefixes: isolate.table.prefixes });
   if (!credential.ok) return credential;
   if (credential.value === null) return err(KEY_MISSING);
@@ -46,9 +46,9 @@ export async function authorize(
     },
     isolate.parts,
   );
-  const event = eventOf(outcome, { request, requestId, method, route, startedAt, surroundings });
-  if (route.audit === "sync") await recorder.recordSync(ctx, event);
-  else recorder.record(ctx, event);
+  const facts = factsOf(outcome, { request, requestId, method, route, startedAt });
+  if (route.audit === "sync") await recordSync(facts, surroundings);
+  else record(facts, surroundings);
   return outcome.ok ? ok(authorizedAnswer(outcome.admission, requestId)) : err(outcome.refusal);
 }
 
@@ -59,11 +59,10 @@ interface EventContext {
   readonly method: string;
   readonly route: CompiledRoute;
   readonly startedAt: number;
-  readonly surroundings: Surroundings;
 }
 
-function eventOf(outcome: CheckOutcome, context: EventContext): RequestFactsForEvent {
-  const { request, requestId, method, route, startedAt, surroundings } = context;
+function factsOf(outcome: CheckOutcome, context: EventContext): Facts {
+  const { request, requestId, method, route, startedAt } = context;
   const now = Date.now();
   const result = outcome.ok
     ? { record: outcome.admission.record, status: 200, code: "allowed", cost: outcome.admission.cost, time: outcome.at }
@@ -81,8 +80,6 @@ function eventOf(outcome: CheckOutcome, context: EventContext): RequestFactsForE
     bytesOut: 0,
     ...networkOf(request),
     clientIp: clientIpOf(request),
-    ipPolicy: surroundings.isolate.config.clientIpInEvents ?? "truncated",
-    ipSalt: surroundings.ipSalt,
     userAgent: request.headers.get("User-Agent"),
     degraded: outcome.ok && outcome.admission.degraded,
   };

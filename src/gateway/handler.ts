@@ -3,7 +3,6 @@ import { type Problem, toProblem } from "../http/problem.ts";
 import { newRequestId } from "../http/request-id.ts";
 import { continueTrace } from "../http/traceparent.ts";
 import type { EdgeRecord } from "../keys/record.ts";
-import type { RequestFactsForEvent } from "../usage/make-event.ts";
 import { addToAnswer } from "./answer.ts";
 import { isDeclaredTooLarge } from "./body-limit.ts";
 import { check } from "./check.ts";
@@ -15,7 +14,7 @@ import { addressOf } from "./identity-headers.ts";
 import type { Isolate } from "./isolate.ts";
 import type { Admission } from "./outcome.ts";
 import { addCorsHeaders, decidePreflight } from "./preflight.ts";
-import type { Recorder } from "./recorder.ts";
+import { type Facts, record, recordSync } from "./record.ts";
 import { type Survey, surveyRequest } from "./survey.ts";
 
 /** One request's way, in order: route, credential, check, forward, answer, record. Each step is a file of its own. */
@@ -24,7 +23,6 @@ export interface Surroundings {
   readonly env: Env;
   readonly ctx: ExecutionContext;
   readonly isolate: Isolate;
-  readonly recorder: Recorder;
   /** For hashed addresses in events; `null` where none is configured. */
   readonly ipSalt: string | null;
 }
@@ -153,12 +151,11 @@ async function answer(
   journey: Journey,
   surroundings: Surroundings,
 ): Promise<Response> {
-  const { recorder, ctx } = surroundings;
   const ending = endingOf(forwarded, admission, journey, surroundings);
   const latencyMs = Date.now() - journey.startedAt;
   const { traffic, upstreamMs } = forwarded;
-  const event = (): RequestFactsForEvent => ({
-    ...knownOf(journey, surroundings),
+  const facts = (): Facts => ({
+    ...knownOf(journey),
     status: ending.status,
     code: ending.code,
     cost: ending.cost,
@@ -168,9 +165,9 @@ async function answer(
     bytesOut: traffic.bytesOut(),
     degraded: admission.degraded,
   });
-  if (journey.route?.audit === "sync") await recorder.recordSync(ctx, event());
-  else if (traffic.ended === null) recorder.record(ctx, event());
-  else ctx.waitUntil(traffic.ended.then(() => recorder.record(ctx, event())));
+  if (journey.route?.audit === "sync") await recordSync(facts(), surroundings);
+  else if (traffic.ended === null) record(facts(), surroundings);
+  else surroundings.ctx.waitUntil(traffic.ended.then(() => record(facts(), surroundings)));
   return ending.response;
 }
 
@@ -197,19 +194,11 @@ function endingOf(forwarded: Forwarded, admission: Admission, journey: Journey, 
 }
 
 /** A refusal is an answer and an event too, with what is known. */
-async function refuse(problem: Problem, journey: Journey, surroundings: Surroundings): Promise<Response> {
+function refuse(problem: Problem, journey: Journey, surroundings: Surroundings): Response {
   const response = problemOf(problem, journey, surroundings);
-  surroundings.recorder.record(surroundings.ctx, {
-    ...knownOf(journey, surroundings),
-    status: response.status,
-    code: problem.code,
-    cost: 0,
-    latencyMs: Date.now() - journey.startedAt,
-    upstreamMs: null,
-    bytesIn: 0,
-    bytesOut: 0,
-    degraded: false,
-  });
+  const nothing = { cost: 0, upstreamMs: null, bytesIn: 0, bytesOut: 0, degraded: false } as const;
+  const latencyMs = Date.now() - journey.startedAt;
+  record({ ...knownOf(journey), ...nothing, status: response.status, code: problem.code, latencyMs }, surroundings);
   return response;
 }
 
@@ -233,20 +222,18 @@ function addCors(headers: Headers, { route, request }: Journey): void {
   if (typeof policy === "object") addCorsHeaders(headers, policy, request.headers.get("Origin"));
 }
 
-function knownOf(journey: Journey, { isolate, ipSalt }: Surroundings) {
-  const { request, route, record } = journey;
+function knownOf(journey: Journey) {
+  const { request, route } = journey;
   return {
     requestId: journey.requestId,
     time: journey.decidedAt,
-    record,
+    record: journey.record,
     method: request.method,
     upstream: route?.upstream.name ?? null,
     route: route?.template ?? null,
     authMs: journey.decidedAt - journey.startedAt,
     ...networkOf(request),
     clientIp: journey.clientIp,
-    ipPolicy: isolate.config.clientIpInEvents ?? "truncated",
-    ipSalt,
     userAgent: request.headers.get("User-Agent"),
   } as const;
 }

@@ -1,10 +1,10 @@
 import { MAX_VERIFY_BATCH } from "../constants.ts";
 import type { Problem } from "../http/problem.ts";
-import type { RequestFactsForEvent } from "../usage/make-event.ts";
 import type { Result } from "../result.ts";
 import { err, ok } from "../result.ts";
 import { clientIpOf, networkOf } from "./facts.ts";
 import type { Surroundings } from "./handler.ts";
+import { type Facts, record } from "./record.ts";
 import { parseVerifyInput, verify, type Verification, type VerifyAnswer, type VerifyContext, type VerifyInput } from "./verify.ts";
 
 /** `POST /_latchkey/v1/verify` and `/verify/batch`: the question as JSON, always 200 when it could be understood. */
@@ -47,7 +47,7 @@ export async function verifyAndRecord(
   surroundings: Surroundings,
 ): Promise<VerifyAnswer> {
   const startedAt = Date.now();
-  const { ctx, isolate, recorder } = surroundings;
+  const { ctx, isolate } = surroundings;
   const context: VerifyContext = {
     workspace: call.workspace,
     callerIp: clientIpOf(call.request),
@@ -55,7 +55,7 @@ export async function verifyAndRecord(
   };
   const verification = await verify(input, context, isolate);
   // A look is not a use.
-  if (input.cost !== 0) recorder.record(ctx, eventOf(verification, { input, index, call, startedAt, surroundings }));
+  if (input.cost !== 0) record(factsOf(verification, { input, index, call, startedAt }), surroundings);
   return verification.answer;
 }
 
@@ -64,11 +64,10 @@ interface EventContext {
   readonly index: number;
   readonly call: VerifyCall;
   readonly startedAt: number;
-  readonly surroundings: Surroundings;
 }
 
-function eventOf({ outcome, route }: Verification, context: EventContext): RequestFactsForEvent {
-  const { input, index, call, startedAt, surroundings } = context;
+function factsOf({ outcome, route }: Verification, context: EventContext): Facts {
+  const { input, index, call, startedAt } = context;
   const now = Date.now();
   return {
     requestId: call.requestId,
@@ -89,8 +88,6 @@ function eventOf({ outcome, route }: Verification, context: EventContext): Reque
     ...networkOf(call.request),
     country: input.country?.toUpperCase() ?? null,
     clientIp: input.ip ?? null,
-    ipPolicy: surroundings.isolate.config.clientIpInEvents ?? "truncated",
-    ipSalt: surroundings.ipSalt,
     userAgent: null,
     degraded: outcome.ok && outcome.admission.degraded,
   };
