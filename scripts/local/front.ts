@@ -123,7 +123,10 @@ function pass(exchange: Exchange, response: ServerResponse): void {
     response.end("The Worker is not running right now.\n");
   });
   response.on("close", () => {
-    if (!response.writableFinished) upstream.destroy();
+    if (response.writableFinished) return;
+    // A reset, and not a mere FIN: the Worker's server takes that one for a client that sends no more and still waits.
+    upstream.socket?.resetAndDestroy();
+    upstream.destroy();
   });
   request.pipe(upstream);
 }
