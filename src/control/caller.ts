@@ -66,7 +66,7 @@ export async function holdToRate(caller: Caller, limiter: RateLimit): Promise<Ou
 
 function readCredential(request: Request): Outcome<string> {
   const header = request.headers.get("Authorization");
-  if (header === null || !/^Bearer(?: |$)/i.test(header)) {
+  if (header === null || !/^Bearer +\S/i.test(header)) {
     return err({ code: "key_missing", detail: "Send the root token or an admin key as Authorization: Bearer." });
   }
   const presentedKey = CREDENTIAL.exec(header)?.[1];

@@ -39,21 +39,23 @@ function page(document: DocumentView): Html {
 <style>${raw(DOCS_STYLE)}</style>
 </head>
 <body>
-<a class="skip" href="#main">Skip to the calls</a>
+<a class="skip" href="#contents">All calls</a>
 <div class="shell">
-${contents(document)}
-<main id="main">
+<main>
 <h1>${info.title} API</h1>
+<p class="narrow"><a href="#contents">All calls</a></p>
 ${prose(info.description)}
 <p>The same as data: <a href="${OPENAPI_PATH}">OpenAPI 3.1</a>. Each code has <a href="/_latchkey/problems">its own page</a>.</p>
 <h4>To try the examples</h4>
-<pre tabindex="0" aria-label="Setting the token">export LATCHKEY_TOKEN=…   # the root token or an admin key; never on a command line of its own</pre>
+<pre tabindex="0" aria-label="Setting the token"># asks for the root token or an admin key, and keeps it out of the shell's history
+read -rs LATCHKEY_TOKEN && export LATCHKEY_TOKEN</pre>
 ${tags.map((tag) => section(document, tag))}
 <h2 id="objects">Objects</h2>
 <p class="soft">What calls take and answer.</p>
 ${Object.entries(document.components.schemas).map(([name, schema]) => object(name, schema.description ?? "", membersOf(schema)))}
 <footer>Served by this deployment of Latchkey, from the schemas that check its requests.</footer>
 </main>
+${contents(document)}
 </div>
 </body>
 </html>
@@ -61,8 +63,7 @@ ${Object.entries(document.components.schemas).map(([name, schema]) => object(nam
 }
 
 function contents(document: DocumentView): Html {
-  return html`<nav class="contents" aria-label="Calls">
-<strong>${document.info.title}</strong>
+  return html`<nav class="contents" id="contents" aria-label="All calls">
 ${document.tags.map(
   (tag) => html`<h2><a href="#${anchorOf(tag.name)}">${tag.name}</a></h2>
 <ul>${operationsOf(document, tag.name).map(

@@ -14,7 +14,7 @@ export function typeOf(schema: SchemaView): Html {
   if (schema.anyOf !== undefined) {
     return html`${schema.anyOf.map((one, index) => html`${index === 0 ? "" : " or "}${typeOf(one)}`)}`;
   }
-  if (schema.items !== undefined) return html`list of ${typeOf(schema.items)}${schema.maxItems === undefined ? "" : `, up to ${schema.maxItems}`}`;
+  if (schema.items !== undefined) return html`list of ${typeOf(schema.items)}${schema.maxItems === undefined ? "" : `, at most ${schema.maxItems}`}`;
   if (schema.enum !== undefined) {
     return html`${schema.enum.map((value, index) => html`${index === 0 ? "" : " | "}<code>${String(value)}</code>`)}${orNull(schema)}`;
   }
@@ -42,11 +42,11 @@ function plainType(schema: SchemaView): string {
   const types = [schema.type ?? "any JSON"].flat().filter((type) => type !== "null");
   const bounds = boundsOf(schema);
   const named = schema.format === "date-time" ? "RFC 3339 time" : types.join(" or ");
-  return bounds === "" ? named : `${named}, ${bounds}`;
+  return bounds === "" ? named : `${named} ${bounds}`;
 }
 
 function boundsOf(schema: SchemaView): string {
-  if (schema.minimum !== undefined && schema.maximum !== undefined) return `${schema.minimum} to ${schema.maximum}`;
+  if (schema.minimum !== undefined && schema.maximum !== undefined) return `from ${schema.minimum} to ${schema.maximum}`;
   if (schema.format !== undefined || schema.maxLength === undefined) return "";
   return `up to ${schema.maxLength} characters`;
 }

@@ -24,7 +24,8 @@ nav h2{font-size:.8rem;text-transform:uppercase;letter-spacing:.05em;color:var(-
 nav ul{list-style:none;margin:0;padding:0}
 nav li a{display:flex;gap:.5rem;align-items:baseline;padding:.3rem 0;text-decoration:none;color:var(--ink);font-size:.925rem}
 nav li a:hover{color:var(--link);text-decoration:underline}
-.contents>summary{cursor:pointer;font-weight:600;padding:1rem 0}
+.contents{border-top:1px solid var(--line);margin-top:3rem;padding-top:1rem}
+main{padding-top:1.5rem}
 .method{font:700 .7rem/1.4 ui-monospace,Menlo,Consolas,monospace;text-transform:uppercase;min-width:3.1rem;display:inline-block}
 .get{color:var(--get)}.post{color:var(--post)}.put{color:var(--put)}.patch{color:var(--patch)}
 .operation{border-top:1px solid var(--line);padding:1.75rem 0 .5rem;margin-top:1.25rem}
@@ -43,8 +44,9 @@ footer{border-top:1px solid var(--line);margin-top:4rem;padding-top:1rem;color:v
 @media(max-width:34rem){.field{grid-template-columns:minmax(0,1fr)}h1{font-size:1.6rem}}
 @media(min-width:62rem){
 .shell{display:grid;grid-template-columns:16rem minmax(0,1fr);gap:3.5rem}
-.contents{position:sticky;top:0;align-self:start;max-height:100vh;overflow:auto;padding:1.5rem 0 2rem}
-main{padding-top:2rem;max-width:52rem}
+.contents{grid-column:1;grid-row:1;position:sticky;top:0;align-self:start;max-height:100vh;overflow:auto;padding:1rem .5rem 2rem .25rem;margin:0;border:0}
+main{grid-column:2;padding-top:2rem;max-width:52rem}
+.narrow{display:none}
 }
 @media print{.contents{display:none}}
 `;
