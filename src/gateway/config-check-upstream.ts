@@ -6,8 +6,7 @@ import { parsePattern } from "./route-pattern.ts";
 type Env = Readonly<Record<string, unknown>>;
 
 const TARGET_KEYS = ["url", "urlFromEnv", "service"];
-const UPSTREAM_KEYS: readonly (keyof UpstreamConfig | string)[] = [
-  ...TARGET_KEYS,
+const SHARED_KEYS: readonly (keyof UpstreamConfig)[] = [
   "hosts",
   "pathPrefix",
   "stripPrefix",
@@ -19,6 +18,7 @@ const UPSTREAM_KEYS: readonly (keyof UpstreamConfig | string)[] = [
   "refundOn",
   "preflight",
 ];
+const UPSTREAM_KEYS: readonly string[] = [...TARGET_KEYS, ...SHARED_KEYS];
 
 /** A DNS name in lower case, or `*.` and one of at least two labels. */
 const HOST = /^(?:\*\.[a-z0-9_-]+(?:\.[a-z0-9_-]+)+|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)$/;
@@ -35,8 +35,9 @@ export function checkUpstream(findings: Findings, place: string, value: unknown,
   findings.optionalBoolean(`${place}.stripPrefix`, upstream["stripPrefix"]);
   findings.optionalBoolean(`${place}.open`, upstream["open"]);
   const { workspace } = upstream;
-  if (workspace !== undefined && workspace !== "*")
-    findings.name(`${place}.workspace`, String(workspace));
+  if (workspace !== undefined && workspace !== "*") {
+    findings.name(`${place}.workspace`, typeof workspace === "string" ? workspace : "");
+  }
   findings.environments(`${place}.environments`, upstream["environments"]);
   findings.forwarding(place, upstream);
   checkPreflight(findings, `${place}.preflight`, upstream["preflight"]);
@@ -66,8 +67,7 @@ function checkTarget(findings: Findings, place: string, upstream: Fields, env: E
 /** A variable that nobody declared is a slip; one that is declared and empty is an upstream that is not set yet. */
 function checkUrlVariable(findings: Findings, at: string, variable: string, env: Env): void {
   const value = env[variable];
-  if (typeof value !== "string")
-    findings.add(at, `there is no variable ${variable}; see [vars] in wrangler.toml`);
+  if (typeof value !== "string") findings.add(at, `there is no variable ${variable}; see [vars] in wrangler.toml`);
   else if (value !== "") checkUrl(findings, `${at} (${variable})`, value);
 }
 
@@ -83,25 +83,16 @@ function checkUrl(findings: Findings, at: string, text: string): void {
 }
 
 function isFetcher(binding: unknown): boolean {
-  return (
-    typeof binding === "object" &&
-    binding !== null &&
-    "fetch" in binding &&
-    typeof binding.fetch === "function"
-  );
+  return typeof binding === "object" && binding !== null && "fetch" in binding && typeof binding.fetch === "function";
 }
 
 function checkHosts(findings: Findings, place: string, value: unknown): void {
   if (value === undefined) return;
   const hosts = findings.list(place, value);
-  if (hosts.length === 0)
-    findings.add(place, "must name at least one host; leave it out for every host");
+  if (hosts.length === 0) findings.add(place, "must name at least one host; leave it out for every host");
   for (const [index, host] of hosts.entries()) {
     if (typeof host !== "string" || !HOST.test(host)) {
-      findings.add(
-        `${place}[${index}]`,
-        "must be a host name in lower case, without port, or *.example.com",
-      );
+      findings.add(`${place}[${index}]`, "must be a host name in lower case, without port, or *.example.com");
     }
   }
 }
@@ -116,8 +107,7 @@ function checkPrefix(findings: Findings, place: string, upstream: Fields): void 
   const pattern = typeof pathPrefix === "string" ? parsePattern(pathPrefix) : null;
   if (pattern === null) findings.add(at, "must be a path such as /billing");
   else if (!pattern.ok) findings.add(at, pattern.error);
-  else if (pattern.value.some(({ kind }) => kind !== "literal"))
-    findings.add(at, "must not have parameters or *");
+  else if (pattern.value.some(({ kind }) => kind !== "literal")) findings.add(at, "must not have parameters or *");
 }
 
 function checkPreflight(findings: Findings, place: string, value: unknown): void {
@@ -138,10 +128,7 @@ function checkPreflight(findings: Findings, place: string, value: unknown): void
   const origins = findings.list(`${place}.origins`, cors["origins"]);
   for (const [index, origin] of origins.entries()) {
     if (typeof origin !== "string" || !(origin === "*" || isOriginPattern(origin))) {
-      findings.add(
-        `${place}.origins[${index}]`,
-        "must be https://app.example.com, *.example.com or *",
-      );
+      findings.add(`${place}.origins[${index}]`, "must be https://app.example.com, *.example.com or *");
     }
   }
   if (cors["credentials"] === true && origins.includes("*")) {
@@ -154,10 +141,5 @@ function checkPreflight(findings: Findings, place: string, value: unknown): void
     }
   }
   findings.optionalBoolean(`${place}.credentials`, cors["credentials"]);
-  findings.optionalInteger(
-    `${place}.maxAgeSeconds`,
-    cors["maxAgeSeconds"],
-    0,
-    MAX_PREFLIGHT_AGE_SECONDS,
-  );
+  findings.optionalInteger(`${place}.maxAgeSeconds`, cors["maxAgeSeconds"], 0, MAX_PREFLIGHT_AGE_SECONDS);
 }

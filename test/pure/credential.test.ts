@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { readCredential } from "../../src/gateway/credential.ts";
+import type { CredentialRules } from "../../src/gateway/credential.ts";
 import { makeKey } from "../support/key-makers.ts";
 
 const KEY = makeKey(1);
 const OTHER = makeKey(2);
-const RULES = { queryParameter: null, prefixes: new Set(["lk"]) };
-const IN_API_KEY = { ...RULES, queryParameter: "api_key" };
+const RULES: CredentialRules = { queryParameter: null, prefixes: new Set(["lk"]) };
+const IN_API_KEY: CredentialRules = { ...RULES, queryParameter: "api_key" };
 
 function basic(pair: string): string {
   return `Basic ${btoa(pair)}`;
@@ -41,9 +42,7 @@ describe("one key", () => {
       ok: true,
       value: { presentedKey: KEY, via: "query" },
     });
-    expect(outcome([], `?api_key=${KEY.replace("_", "%5F")}#api_key=${OTHER}`, IN_API_KEY)).toBe(
-      KEY,
-    );
+    expect(outcome([], `?api_key=${KEY.replace("_", "%5F")}#api_key=${OTHER}`, IN_API_KEY)).toBe(KEY);
     expect(outcome([], "?api_key=some-foreign-key", IN_API_KEY)).toBe("some-foreign-key");
     expect(outcome([], `?API_KEY=${KEY}`, IN_API_KEY)).toBe("credential_in_query");
   });
@@ -73,8 +72,7 @@ describe("one key", () => {
       ["Authorization", `bearer ${KEY}`],
     ];
     for (const first of ways)
-      for (const second of ways)
-        expect(outcome([first, second], `?api_key=${KEY}`, IN_API_KEY)).toBe(KEY);
+      for (const second of ways) expect(outcome([first, second], `?api_key=${KEY}`, IN_API_KEY)).toBe(KEY);
   });
 });
 

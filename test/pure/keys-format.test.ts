@@ -125,9 +125,7 @@ describe("no accepted key has one changed character", () => {
         for (const character of BROAD_ALPHABET) {
           if (character === key[position]) continue;
           const changed = key.slice(0, position) + character + key.slice(position + 1);
-          expect(parseKey(changed).ok, `position ${position}, ${JSON.stringify(character)}`).toBe(
-            false,
-          );
+          expect(parseKey(changed).ok, `position ${position}, ${JSON.stringify(character)}`).toBe(false);
         }
       }
     },
@@ -205,15 +203,7 @@ describe("what a credential can be", () => {
   });
 
   test("what nearly starts like our own is foreign: case, other separators, no environment", () => {
-    for (const start of [
-      "LK_live_",
-      "lk-live-",
-      "lk_liv_",
-      "lk_",
-      "_live_",
-      "lkk_live_",
-      "ik_live_",
-    ]) {
+    for (const start of ["LK_live_", "lk-live-", "lk_liv_", "lk_", "_live_", "lkk_live_", "ik_live_"]) {
       expect(looksOwn(`${start}abcdefgh`, LK), start).toBe(false);
     }
     expect(looksOwn("lk_live_", LK)).toBe(true);

@@ -1,13 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MAX_SCOPE_CHARACTERS } from "../../src/constants.ts";
-import {
-  covers,
-  isPublishablePattern,
-  isPublishableScope,
-  isScope,
-  missingScopes,
-} from "../../src/keys/scopes.ts";
+import { covers, isPublishablePattern, isPublishableScope, isScope, missingScopes } from "../../src/keys/scopes.ts";
 
 /** Few names, so that random scopes meet. */
 const resource = fc.constantFrom("a", "ab", "a.b", "a.b.c", "b", "a-b");
@@ -19,14 +13,7 @@ const scope = fc.oneof(
 );
 
 test("the grammar is resource:action, and a bare * is no scope", () => {
-  for (const good of [
-    "charges:read",
-    "a:b",
-    "billing.charges:read",
-    "charges:*",
-    "a_b-c.d1:x_y-z.1",
-    "1:2",
-  ])
+  for (const good of ["charges:read", "a:b", "billing.charges:read", "charges:*", "a_b-c.d1:x_y-z.1", "1:2"])
     expect(isScope(good), good).toBe(true);
   for (const bad of [
     "",
@@ -56,20 +43,14 @@ test("the grammar is resource:action, and a bare * is no scope", () => {
 describe("covering", () => {
   test("agrees with the definition for random sets", () => {
     fc.assert(
-      fc.property(
-        fc.array(scope, { maxLength: 6 }),
-        fc.array(scope, { maxLength: 4 }),
-        (granted, required) => {
-          const coveredOne = (wanted: string) => {
-            const [wantedResource] = wanted.split(":");
-            return granted.some((held) => held === wanted || held === `${wantedResource}:*`);
-          };
-          expect(covers(granted, required)).toBe(required.every(coveredOne));
-          expect(missingScopes(granted, required)).toEqual(
-            required.filter((wanted) => !coveredOne(wanted)),
-          );
-        },
-      ),
+      fc.property(fc.array(scope, { maxLength: 6 }), fc.array(scope, { maxLength: 4 }), (granted, required) => {
+        const coveredOne = (wanted: string) => {
+          const [wantedResource] = wanted.split(":");
+          return granted.some((held) => held === wanted || held === `${wantedResource}:*`);
+        };
+        expect(covers(granted, required)).toBe(required.every(coveredOne));
+        expect(missingScopes(granted, required)).toEqual(required.filter((wanted) => !coveredOne(wanted)));
+      }),
       { numRuns: 2_000 },
     );
   });

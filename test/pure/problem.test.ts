@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { readFile, writeFile } from "node:fs/promises";
 import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { PROBLEMS } from "../../src/http/codes.ts";
 import type { ProblemCode } from "../../src/http/codes.ts";
@@ -30,8 +31,7 @@ const LIMITS = [
     windowSeconds: 2_592_000,
   },
 ];
-const answer = (code: ProblemCode, more: object = {}) =>
-  toProblem({ code, detail: "why", ...more }, CONTEXT);
+const answer = (code: ProblemCode, more: object = {}) => toProblem({ code, detail: "why", ...more }, CONTEXT);
 
 describe("every refusal", () => {
   test.each(CODES)(
@@ -58,33 +58,18 @@ describe("every refusal", () => {
       ["key_missing", 'Bearer realm="latchkey"'],
       ["credential_conflict", 'Bearer realm="latchkey", error="invalid_request"'],
       ["credential_in_query", 'Bearer realm="latchkey", error="invalid_request"'],
-      [
-        "scope_insufficient",
-        'Bearer realm="latchkey", error="insufficient_scope", scope="a:read b:write"',
-      ],
+      ["scope_insufficient", 'Bearer realm="latchkey", error="insufficient_scope", scope="a:read b:write"'],
     ]);
-    const invalid = [
-      "key_invalid",
-      "key_expired",
-      "key_revoked",
-      "key_disabled",
-      "key_not_yet_valid",
-    ] as const;
-    for (const code of invalid)
-      expected.set(code, 'Bearer realm="latchkey", error="invalid_token"');
+    const invalid = ["key_invalid", "key_expired", "key_revoked", "key_disabled", "key_not_yet_valid"] as const;
+    for (const code of invalid) expected.set(code, 'Bearer realm="latchkey", error="invalid_token"');
     for (const code of CODES) {
-      const challenge = answer(code, { requiredScopes: ["a:read", "b:write"] }).headers.get(
-        "www-authenticate",
-      );
+      const challenge = answer(code, { requiredScopes: ["a:read", "b:write"] }).headers.get("www-authenticate");
       expect(challenge, code).toBe(expected.get(code) ?? null);
     }
   });
 
   test("cannot be broken out of by a realm", () => {
-    const response = toProblem(
-      { code: "key_missing", detail: "" },
-      { requestId: "req_1", realm: 'a"b\\c\r\nX: y' },
-    );
+    const response = toProblem({ code: "key_missing", detail: "" }, { requestId: "req_1", realm: 'a"b\\c\r\nX: y' });
     expect(response.headers.get("www-authenticate")).toBe('Bearer realm="a\\"b\\\\cX: y"');
   });
 });
@@ -122,9 +107,7 @@ describe("Retry-After", () => {
       );
       expect(answer(code).headers.has("retry-after"), code).toBe(status === 429 || status === 503);
     }
-    expect(
-      answer("rate_limited", { retryAfterSeconds: Infinity }).headers.get("retry-after"),
-    ).toMatch(/^[1-9][0-9]*$/);
+    expect(answer("rate_limited", { retryAfterSeconds: Infinity }).headers.get("retry-after")).toMatch(/^[1-9][0-9]*$/);
   });
 });
 
@@ -133,9 +116,7 @@ describe("what is left of a limit", () => {
     for (const code of CODES) {
       const response = answer(code, { limits: LIMITS, violated: ["burst"] });
       const told = PROBLEMS[code].status === 429;
-      expect(response.headers.get("ratelimit"), code).toBe(
-        told ? '"burst";r=0;t=12, "monthly";r=9000;t=600000' : null,
-      );
+      expect(response.headers.get("ratelimit"), code).toBe(told ? '"burst";r=0;t=12, "monthly";r=9000;t=600000' : null);
       expect(response.headers.get("ratelimit-policy"), code).toBe(
         told ? '"burst";q=100;w=60, "monthly";q=10000;w=2592000' : null,
       );
@@ -161,9 +142,7 @@ describe("what is left of a limit", () => {
         const item = '"(?:[ !#-[\\]-~]|\\\\["\\\\])*"';
         const integer = "[0-9]{1,15}";
         expect(headers?.policy).toMatch(
-          new RegExp(
-            `^${item};q=${integer};w=[1-9][0-9]{0,14}(?:, ${item};q=${integer};w=[1-9][0-9]{0,14})*$`,
-          ),
+          new RegExp(`^${item};q=${integer};w=[1-9][0-9]{0,14}(?:, ${item};q=${integer};w=[1-9][0-9]{0,14})*$`),
         );
         expect(headers?.state).toMatch(
           new RegExp(`^${item};r=${integer};t=${integer}(?:, ${item};r=${integer};t=${integer})*$`),
@@ -173,14 +152,10 @@ describe("what is left of a limit", () => {
       }),
     );
     expect(
-      rateLimitHeaders([
-        { name: "a", limit: 1, remaining: 0.9, resetSeconds: 0.1, windowSeconds: 60 },
-      ])?.state,
+      rateLimitHeaders([{ name: "a", limit: 1, remaining: 0.9, resetSeconds: 0.1, windowSeconds: 60 }])?.state,
     ).toBe('"a";r=0;t=1');
     expect(
-      rateLimitHeaders([
-        { name: 'a"\\', limit: 1, remaining: 1, resetSeconds: 1, windowSeconds: 1 },
-      ])?.policy,
+      rateLimitHeaders([{ name: 'a"\\', limit: 1, remaining: 1, resetSeconds: 1, windowSeconds: 1 }])?.policy,
     ).toBe('"a\\"\\\\";q=1;w=1');
     expect(rateLimitHeaders([])).toBeNull();
   });
@@ -189,9 +164,7 @@ describe("what is left of a limit", () => {
 test("faults of a body are listed, and a 405 says what is allowed", async () => {
   const errors = [{ pointer: "/name", detail: "Too long." }];
   expect(await answer("request_invalid", { errors }).json()).toMatchObject({ errors });
-  expect(answer("method_not_allowed", { allow: ["GET", "POST"] }).headers.get("allow")).toBe(
-    "GET, POST",
-  );
+  expect(answer("method_not_allowed", { allow: ["GET", "POST"] }).headers.get("allow")).toBe("GET, POST");
 });
 
 describe("the pages on the codes", () => {
@@ -239,14 +212,12 @@ test("docs/errors.md says what the pages say", async () => {
     const { status, title } = PROBLEMS[code];
     return `## \`${code}\`\n\n**${title}**, HTTP status ${status}. ${markdown(meaning)}\n\n- If you sent the request: ${markdown(caller)}\n- If you run this gateway: ${markdown(operator)}\n\n\`\`\`http\n${exampleAnswer(code)}\n\`\`\`\n`;
   });
-  const rows = CODES.map(
-    (code) => `- ${PROBLEMS[code].status} [\`${code}\`](#${code}): ${PROBLEMS[code].title}`,
-  );
+  const rows = CODES.map((code) => `- ${PROBLEMS[code].status} [\`${code}\`](#${code}): ${PROBLEMS[code].title}`);
   const intro =
     "Every refusal is `application/problem+json` (RFC 9457). `code` is stable; `type` is the path of a page with the text below.\n" +
     "This file is made from `src/http/codes.ts` and `src/http/problem-texts.ts`: change those, then run\n`UPDATE_DOCS=1 npx vitest run --project pure test/pure/problem.test.ts`.";
   const expected = `# Error codes\n\n${intro}\n\n${rows.join("\n")}\n\n${sections.join("\n")}`;
-  const file = new URL("../../docs/errors.md", import.meta.url);
+  const file = fileURLToPath(import.meta.resolve("../../docs/errors.md"));
   if (process.env["UPDATE_DOCS"] === "1") await writeFile(file, expected);
   expect(await readFile(file, "utf8")).toBe(expected);
 });
@@ -280,9 +251,7 @@ describe("request ids and traces", () => {
         continued: true,
       });
     }
-    expect(
-      continueTrace(`cc-${traceId}-b7ad6b7169203331-01-what-comes-later`, bytes).continued,
-    ).toBe(true);
+    expect(continueTrace(`cc-${traceId}-b7ad6b7169203331-01-what-comes-later`, bytes).continued).toBe(true);
   });
 
   test("anything else starts a new trace", () => {
@@ -310,9 +279,7 @@ describe("request ids and traces", () => {
   });
 
   test("no id is ever all zeros", () => {
-    expect(continueTrace(null, (length) => new Uint8Array(length)).traceparent).toMatch(
-      /^00-0{31}1-0{15}1-00$/,
-    );
+    expect(continueTrace(null, (length) => new Uint8Array(length)).traceparent).toMatch(/^00-0{31}1-0{15}1-00$/);
   });
 });
 

@@ -211,11 +211,7 @@ describe("nonsense is refused with its place", () => {
       { upstreams: { a: { url: "https://o.test" } }, workspaces: { "a/b": {} } },
       "workspaces.a/b: is not a name",
     ],
-    [
-      "a share",
-      { upstreams: { a: { url: "https://o.test" } }, logSampleRate: 2 },
-      "logSampleRate: must be a number",
-    ],
+    ["a share", { upstreams: { a: { url: "https://o.test" } }, logSampleRate: 2 }, "logSampleRate: must be a number"],
     [
       "an ip mode",
       { upstreams: { a: { url: "https://o.test" } }, clientIpInEvents: "none" },
@@ -232,16 +228,8 @@ describe("nonsense is refused with its place", () => {
       { upstreams: { a: { url: "https://o.test" } }, publishableScopes: ["a:read", "*"] },
       "publishableScopes[1]: must be",
     ],
-    [
-      "a plan's name",
-      { upstreams: { a: { url: "https://o.test" } }, plans: { "": [] } },
-      "plans.: is not a name",
-    ],
-    [
-      "a plan",
-      { upstreams: { a: { url: "https://o.test" } }, plans: { free: {} } },
-      "plans.free: must be a list",
-    ],
+    ["a plan's name", { upstreams: { a: { url: "https://o.test" } }, plans: { "": [] } }, "plans.: is not a name"],
+    ["a plan", { upstreams: { a: { url: "https://o.test" } }, plans: { free: {} } }, "plans.free: must be a list"],
   ])("%s", (_what, config, expected) => {
     expect(errorsOf(config)).toEqual([expect.stringContaining(expected)]);
   });
@@ -313,14 +301,8 @@ describe("nonsense is refused with its place", () => {
       { url, preflight: { origins: ["*"], credentials: true } },
       "upstreams.api.preflight.credentials: must not be true",
     ],
-    [
-      { url, preflight: { origins: ["*"], headers: ["a b"] } },
-      "upstreams.api.preflight.headers: must be names",
-    ],
-    [
-      { url, preflight: { origins: ["*"], maxAge: 1 } },
-      "upstreams.api.preflight: has an unknown field maxAge",
-    ],
+    [{ url, preflight: { origins: ["*"], headers: ["a b"] } }, "upstreams.api.preflight.headers: must be names"],
+    [{ url, preflight: { origins: ["*"], maxAge: 1 } }, "upstreams.api.preflight: has an unknown field maxAge"],
     [{ url, timeout: 5 }, "upstreams.api: has an unknown field timeout"],
   ])("the upstream %j", (upstream, expected) => {
     expect(withUpstream(upstream, { TEXT: "x" })).toEqual([expect.stringContaining(expected)]);
@@ -334,10 +316,7 @@ describe("nonsense is refused with its place", () => {
     [{ method: ["GET", "GET"] }, "routes[1].method: names a method twice"],
     [{ path: "x" }, "routes[1].path: must start with /"],
     [{ path: "/a/*/b" }, "routes[1].path: may have * only at its end"],
-    [
-      { path: "/a/../b" },
-      "routes[1].path: has the segment .., which servers read in different ways",
-    ],
+    [{ path: "/a/../b" }, "routes[1].path: has the segment .., which servers read in different ways"],
     [{ path: "/_latchkey/v1/keys" }, "routes[1].path: is Latchkey's own"],
     [{ path: "/first" }, "routes[1]: matches what GET /first of the same upstream matches"],
     [{ path: "/first/" }, "routes[1]: matches what GET /first"],
@@ -379,16 +358,16 @@ describe("nonsense is refused with its place", () => {
     expect(errorsOf({ upstreams: { a: { url }, b: { url } } })).toEqual([
       "upstreams.b: answers for the same host and path prefix as upstreams.a",
     ]);
-    expect(
-      errorsOf({ upstreams: { a: { url, pathPrefix: "/X" }, b: { url, pathPrefix: "/x/" } } }),
-    ).toEqual([expect.stringContaining("upstreams.b: answers for the same host")]);
+    expect(errorsOf({ upstreams: { a: { url, pathPrefix: "/X" }, b: { url, pathPrefix: "/x/" } } })).toEqual([
+      expect.stringContaining("upstreams.b: answers for the same host"),
+    ]);
     const two = { a: { url }, b: { url, pathPrefix: "/v2" } };
-    expect(
-      errorsOf({ upstreams: two, routes: [{ upstream: "a", method: "GET", path: "/v2/x" }] }),
-    ).toEqual([expect.stringContaining("routes[0].path: is never reached")]);
-    expect(
-      errorsOf({ upstreams: two, routes: [{ upstream: "b", method: "GET", path: "/v3/x" }] }),
-    ).toEqual(["routes[0].path: lies outside /v2, the prefix of upstreams.b"]);
+    expect(errorsOf({ upstreams: two, routes: [{ upstream: "a", method: "GET", path: "/v2/x" }] })).toEqual([
+      expect.stringContaining("routes[0].path: is never reached"),
+    ]);
+    expect(errorsOf({ upstreams: two, routes: [{ upstream: "b", method: "GET", path: "/v3/x" }] })).toEqual([
+      "routes[0].path: lies outside /v2, the prefix of upstreams.b",
+    ]);
     expect(
       errorsOf({
         upstreams: {
@@ -416,8 +395,8 @@ describe("nonsense is refused with its place", () => {
 
 test("a service binding is an object that can fetch", () => {
   const env = { BILLING: { fetch: () => new Response() } };
-  expect(
-    routeOf({ upstreams: { b: { service: "BILLING", open: true } } }, "GET", "/", env)?.upstream
-      .target,
-  ).toEqual({ kind: "service", binding: "BILLING" });
+  expect(routeOf({ upstreams: { b: { service: "BILLING", open: true } } }, "GET", "/", env)?.upstream.target).toEqual({
+    kind: "service",
+    binding: "BILLING",
+  });
 });

@@ -53,9 +53,7 @@ describe("a preflight", () => {
     expect(decide("pass", ASKED, { method: "POST" }).kind).toBe("none");
     expect(decide("pass", ASKED, { pathname: "/y" }).kind).toBe("none");
     expect(decide("pass", ASKED, { pathname: "/X" }).kind).toBe("none");
-    expect(decide("pass", { ...ASKED, "Access-Control-Request-Method": "DELETE" }).kind).toBe(
-      "none",
-    );
+    expect(decide("pass", { ...ASKED, "Access-Control-Request-Method": "DELETE" }).kind).toBe("none");
   });
 
   test("from an allowed origin is told what it may send", () => {
@@ -81,12 +79,7 @@ describe("a preflight", () => {
   });
 
   test("from another origin is told nothing", () => {
-    for (const origin of [
-      "https://evil.test",
-      "https://example.com",
-      "https://evil-example.com",
-      "null",
-    ]) {
+    for (const origin of ["https://evil.test", "https://example.com", "https://evil-example.com", "null"]) {
       const headers = answerTo({ origins: ["*.example.com"] }, origin);
       expect([...headers.keys()], origin).toEqual(["vary"]);
     }

@@ -3,7 +3,7 @@ import { generateKey } from "../../src/keys/generate.ts";
 
 /** Keys for tests are made, never written down: a scanner cannot tell a test's key from a real one. */
 
-const PREFIX_TAIL = [..."abcdefghijklmnopqrstuvwxyz0123456789"];
+const PREFIX_TAIL = "abcdefghijklmnopqrstuvwxyz0123456789".split("");
 
 export const prefixArbitrary = fc
   .tuple(
