@@ -1,5 +1,11 @@
 import { DurableObject } from "cloudflare:workers";
 import { MAX_IMPORT_KEYS } from "../../src/constants.ts";
+import { migrate } from "../migrate.ts";
+
+/** Numbered by place, never edited. Documented in `docs/storage-schema.md`. */
+const MIGRATIONS: readonly string[] = [
+  "CREATE TABLE claims (hash TEXT PRIMARY KEY, workspace TEXT NOT NULL) WITHOUT ROWID;",
+];
 
 /**
  * Which workspace a key's hash belongs to, across the whole installation: no workspace can take over another's key
@@ -11,7 +17,7 @@ export class HashClaims extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
-    this.#sql.exec("CREATE TABLE IF NOT EXISTS claims (hash TEXT PRIMARY KEY, workspace TEXT NOT NULL) WITHOUT ROWID");
+    migrate(ctx.storage, MIGRATIONS);
   }
 
   /** Claims each hash that is free. `true` where the hash is now (or was already) this workspace's. */

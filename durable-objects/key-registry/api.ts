@@ -202,18 +202,40 @@ export interface KeyRegistryApi {
   patch(id: KeyId, patch: KeyPatch, context: WriteContext): Promise<WriteResult<KeyRecord>>;
   /** The new key is the value; the old one's `notAfter` is now + overlap. */
   rotate(id: KeyId, rotation: Rotation, context: WriteContext): Promise<WriteResult<KeyRecord>>;
-  revoke(id: KeyId, reason: RevocationReason, note: string | null, context: WriteContext): Promise<WriteResult<KeyRecord>>;
+  revoke(
+    id: KeyId,
+    reason: RevocationReason,
+    note: string | null,
+    context: WriteContext,
+  ): Promise<WriteResult<KeyRecord>>;
   setDisabled(id: KeyId, disabled: boolean, context: WriteContext): Promise<WriteResult<KeyRecord>>;
-  import(inputs: readonly NewKey[], dryRun: boolean, context: WriteContext): Promise<WriteResult<readonly ImportOutcome[]>>;
+  import(
+    inputs: readonly NewKey[],
+    dryRun: boolean,
+    context: WriteContext,
+  ): Promise<WriteResult<readonly ImportOutcome[]>>;
   getOwner(id: string): Promise<Result<OwnerRecord, RegistryError>>;
   listOwners(limit: number, cursor: string | null): Promise<Result<Page<OwnerRecord>, RegistryError>>;
   putOwner(
     id: string,
-    owner: { readonly name: string | null; readonly limits: readonly Limit[]; readonly metadata: Readonly<Record<string, unknown>> },
+    owner: {
+      readonly name: string | null;
+      readonly limits: readonly Limit[];
+      readonly metadata: Readonly<Record<string, unknown>>;
+    },
     context: WriteContext,
   ): Promise<WriteResult<OwnerRecord>>;
-  listAudit(filter: AuditFilter, limit: number, cursor: string | null): Promise<Result<Page<AuditEntry>, RegistryError>>;
-  verifyAudit(): Promise<{ readonly valid: boolean; readonly entries: number; readonly head: string; readonly firstBadSequence: number | null }>;
+  listAudit(
+    filter: AuditFilter,
+    limit: number,
+    cursor: string | null,
+  ): Promise<Result<Page<AuditEntry>, RegistryError>>;
+  verifyAudit(): Promise<{
+    readonly valid: boolean;
+    readonly entries: number;
+    readonly head: string;
+    readonly firstBadSequence: number | null;
+  }>;
   /** From the usage consumer: last use per key, epoch ms. Never from the hot path. */
   recordUse(uses: readonly { readonly keyId: KeyId; readonly time: number }[]): Promise<void>;
   /** For health, metrics and the cron: how much is still to be delivered, and a push to deliver it. */
@@ -229,7 +251,11 @@ export interface RegistryStatus {
   readonly outboxPending: number;
   readonly outboxOldestSeconds: number;
   /** Seconds from a revocation's commit to the meter's acknowledgement: of the last one, and the longest since start. */
-  readonly revocationDelivery: { readonly lastSeconds: number | null; readonly maxSeconds: number | null; readonly count: number };
+  readonly revocationDelivery: {
+    readonly lastSeconds: number | null;
+    readonly maxSeconds: number | null;
+    readonly count: number;
+  };
   readonly keysIssuedTotal: number;
 }
 

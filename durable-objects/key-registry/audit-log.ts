@@ -110,7 +110,9 @@ function readHead(sql: SqlStorage): Head {
 }
 
 function hashEntry(entry: Omit<AuditEntry, "previousHash" | "hash">, previousHash: string): string {
-  return createHash("sha256").update(`${previousHash}\n${canonicalJson(entry)}`).digest("hex");
+  return createHash("sha256")
+    .update(`${previousHash}\n${canonicalJson(entry)}`)
+    .digest("hex");
 }
 
 function toEntry(row: AuditRow): AuditEntry {
@@ -148,7 +150,10 @@ export function listAudit(
   if (!bounds.ok) return bounds;
   const [column] = EQUALITIES.filter(({ name }) => filter[name] !== undefined);
   const where = ["sequence < ?", "sequence > ?"];
-  const bindings: SqlStorageValue[] = [Math.min(Number(place.value?.[0] ?? Infinity), bounds.value.end), bounds.value.start];
+  const bindings: SqlStorageValue[] = [
+    Math.min(Number(place.value?.[0] ?? Infinity), bounds.value.end),
+    bounds.value.start,
+  ];
   for (const equality of EQUALITIES) {
     const value = filter[equality.name];
     if (value === undefined) continue;

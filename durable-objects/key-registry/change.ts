@@ -67,7 +67,10 @@ export class Change {
     this.#audit("owner.put", subject, before === null ? null : showOwner(before), showOwner(after), null);
     const meter = OWNER_METER + after.id;
     const target = OWNER_TARGET + after.id;
-    outbox.put({ ...this.#turn(meter), target, meter, generation: after.generation, priority: 0, revokedAt: null }, this.now);
+    outbox.put(
+      { ...this.#turn(meter), target, meter, generation: after.generation, priority: 0, revokedAt: null },
+      this.now,
+    );
     if (wasLimited !== isLimited) {
       owners.setKeysLimited(after.id, isLimited, this.now);
       outbox.putKeysOfOwner(after.id, this.now);
@@ -109,11 +112,7 @@ function showOwner(owner: StoredOwner): unknown {
   return { name: owner.name, limits: owner.limits, metadata: owner.metadata, generation: owner.generation };
 }
 
-export function fail(
-  code: RegistryError["code"],
-  detail: string,
-  pointer?: string,
-): Result<never, RegistryError> {
+export function fail(code: RegistryError["code"], detail: string, pointer?: string): Result<never, RegistryError> {
   return err(pointer === undefined ? { code, detail } : { code, detail, pointer });
 }
 

@@ -18,10 +18,7 @@ export interface RegistryUnavailable {
 export interface RegistryClient {
   read<T>(call: (registry: KeyRegistryApi) => Promise<T>): Promise<Result<T, RegistryUnavailable>>;
   /** Never repeated here: whoever sent the request repeats it, with the same `Idempotency-Key`. */
-  write<T>(
-    call: (registry: KeyRegistryApi) => Promise<T>,
-    timeoutMs?: number,
-  ): Promise<Result<T, RegistryUnavailable>>;
+  write<T>(call: (registry: KeyRegistryApi) => Promise<T>, timeoutMs?: number): Promise<Result<T, RegistryUnavailable>>;
 }
 
 /** The registry itself, for callers that handle its failures: the usage consumer, the cron. */

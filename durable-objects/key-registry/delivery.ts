@@ -1,11 +1,6 @@
 import type { EpochMs, KeyId } from "../../src/keys/record.ts";
 import { within } from "../../src/platform/clock.ts";
-import {
-  DELIVERY_CONCURRENCY,
-  KV_PUT_SETTLE_MS,
-  KV_PUT_TIMEOUT_MS,
-  PUBLISH_TIMEOUT_MS,
-} from "./bounds.ts";
+import { DELIVERY_CONCURRENCY, KV_PUT_SETTLE_MS, KV_PUT_TIMEOUT_MS, PUBLISH_TIMEOUT_MS } from "./bounds.ts";
 import { toEdgeRecord } from "./edge-record.ts";
 import type { EdgeSink } from "./edge-sink.ts";
 import type { KeysTable } from "./keys-table.ts";

@@ -35,7 +35,10 @@ export function findAnswer<T>(
   if (row.fingerprint !== context.idempotency.fingerprint) {
     return err({ code: "idempotency_conflict", detail: "This Idempotency-Key was used with another request." });
   }
-  const parts = sql.exec<{ body: ArrayBuffer }>("SELECT body FROM idempotency_answers WHERE key = ? ORDER BY part", key);
+  const parts = sql.exec<{ body: ArrayBuffer }>(
+    "SELECT body FROM idempotency_answers WHERE key = ? ORDER BY part",
+    key,
+  );
   const bytes = Buffer.concat(parts.toArray().map((part) => Buffer.from(part.body)));
   return ok(readJson<FirstAnswer<T>>(bytes.toString()));
 }

@@ -34,7 +34,10 @@ export function patchKey(change: Change, id: KeyId, patch: KeyPatch): Outcome {
     if (new TextEncoder().encode(JSON.stringify(next.metadata)).length > MAX_METADATA_BYTES) {
       return fail("request_invalid", `metadata may have ${MAX_METADATA_BYTES} bytes as JSON.`, "/metadata");
     }
-    const fault = [...checkIssuance(next, change.context.publishableScopes), ...checkNewDeadlines(key, next, change.now)][0];
+    const fault = [
+      ...checkIssuance(next, change.context.publishableScopes),
+      ...checkNewDeadlines(key, next, change.now),
+    ][0];
     if (fault !== undefined) return fail("request_invalid", fault.detail, fault.pointer);
     return ok(toKeyRecord(change.replaceKey(key, next, "key.update", null), change.now));
   });
@@ -75,8 +78,7 @@ export function rotateKey(change: Change, id: KeyId, rotation: Rotation): Outcom
     const refusal = checkRotation(change, key, rotation);
     if (refusal !== null) return refusal;
     const createdAt = nextCreationTime(change.parts.sql, change.now);
-    const expiresAt =
-      rotation.expiresAt === undefined ? renewedExpiry(key, change.now) : toEpochMs(rotation.expiresAt);
+    const expiresAt = rotation.expiresAt === undefined ? renewedExpiry(key, change.now) : toEpochMs(rotation.expiresAt);
     const overlapEnd = change.now + rotation.overlapSeconds * 1_000;
     const notAfter = Math.min(overlapEnd, key.expiresAt ?? Infinity);
     const successor: StoredKey = {
@@ -95,7 +97,10 @@ export function rotateKey(change: Change, id: KeyId, rotation: Rotation): Outcom
       lastUsedAt: null,
       generation: 1,
     };
-    const fault = [...checkIssuance(successor, change.context.publishableScopes), ...checkDeadlines(successor, change.now)][0];
+    const fault = [
+      ...checkIssuance(successor, change.context.publishableScopes),
+      ...checkDeadlines(successor, change.now),
+    ][0];
     if (fault !== undefined) return fail("request_invalid", fault.detail, fault.pointer);
     change.replaceKey(key, { ...key, rotatedAt: change.now, notAfter }, "key.rotate", `replaced by ${successor.id}`);
     change.addKey(successor, "key.create", `replaces ${key.id}`);

@@ -54,7 +54,9 @@ export function planKeyList(
   const terms = termsOf(filter);
   const driver = mostSelective(sql, terms, range !== null);
   const seq = driver?.seq ?? "k.seq";
-  const conditions = terms.filter((term) => term !== driver).map((term) => ({ sql: term.test, bindings: term.bindings }));
+  const conditions = terms
+    .filter((term) => term !== driver)
+    .map((term) => ({ sql: term.test, bindings: term.bindings }));
   // Without another driver the first range drives; every other range is only a condition.
   for (const other of driver === null ? ranges.slice(1) : ranges) {
     conditions.push({ sql: `+k.${other.column} < ?`, bindings: [other.before] });
@@ -65,12 +67,14 @@ export function planKeyList(
   if (filter.createdAfter !== undefined) {
     const floor = lastSeqAt(sql, Date.parse(filter.createdAfter));
     // Every index but a range's ends with the row number, which this narrows.
-    conditions.push({ sql: driver === null && range !== null ? "+k.seq > ?" : `${seq} > ?`, bindings: [floor] });
+    conditions.push({
+      sql: driver === null && range !== null ? "+k.seq > ?" : `${seq} > CAST(? AS INTEGER)`,
+      bindings: [floor],
+    });
   }
   conditions.push(...placeConditions(range, seq, place));
   const from = driver?.from ?? (range === null ? "keys k" : `keys k INDEXED BY ${range.index}`);
-  const first =
-    driver ?? (range === null ? null : { where: `k.${range.column} < ?`, bindings: [range.before] });
+  const first = driver ?? (range === null ? null : { where: `k.${range.column} < ?`, bindings: [range.before] });
   const where = [...(first === null ? [] : [first.where]), ...conditions.map((condition) => condition.sql)];
   const order = range === null ? `${seq} DESC` : `k.${range.column}, k.seq`;
   return {
@@ -84,7 +88,9 @@ function placeConditions(
   seq: string,
   place: Place | null,
 ): { readonly sql: string; readonly bindings: readonly SqlStorageValue[] }[] {
-  if (range === null) return [{ sql: `${seq} < ?`, bindings: [place?.[0] ?? Number.MAX_SAFE_INTEGER] }];
+  // FTS5 heeds a bound on its row number only when that is an integer; numbers are bound as floats.
+  if (range === null)
+    return [{ sql: `${seq} < CAST(? AS INTEGER)`, bindings: [place?.[0] ?? Number.MAX_SAFE_INTEGER] }];
   return place === null ? [] : [{ sql: `(k.${range.column}, k.seq) > (?, ?)`, bindings: [...place] }];
 }
 

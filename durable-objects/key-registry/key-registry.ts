@@ -2,9 +2,11 @@ import { DurableObject } from "cloudflare:workers";
 import { MAX_IMPORT_KEYS } from "../../src/constants.ts";
 import type { EpochMs, KeyHash, KeyId, LineageId } from "../../src/keys/record.ts";
 import type { Limit } from "../../src/limits/limit.ts";
+import { TimeOutError, within } from "../../src/platform/clock.ts";
 import { err, ok } from "../../src/result.ts";
 import type { Result } from "../../src/result.ts";
 import { claimHashes } from "../hash-claims/client.ts";
+import { migrate } from "../migrate.ts";
 import type {
   AuditEntry,
   AuditFilter,
@@ -35,7 +37,7 @@ import { findAnswer, keepAnswer, nextExpiry, sweepAnswers } from "./idempotency.
 import { patchKey, revokeKey, rotateKey, setKeyDisabled } from "./key-changes.ts";
 import { listKeys } from "./key-query.ts";
 import { countKeys, KeysTable, lineagesSince, moveLastUse, sweepExpired } from "./keys-table.ts";
-import { migrate } from "./migrations.ts";
+import { MIGRATIONS } from "./migrations.ts";
 import { checkNewKey, createKey, importKeys } from "./new-key.ts";
 import { Outbox } from "./outbox.ts";
 import { OwnersTable } from "./owners-table.ts";
@@ -55,7 +57,7 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
     super(ctx, env);
     if (ctx.id.name === undefined) throw new Error("a key registry is reached by its workspace's name");
     this.#workspace = ctx.id.name;
-    migrate(ctx.storage);
+    migrate(ctx.storage, MIGRATIONS);
     const { sql } = ctx.storage;
     const keys = new KeysTable(sql, this.#workspace);
     const owners = new OwnersTable(sql, this.#workspace);
@@ -164,11 +166,7 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
     return key === null ? fail("not_found", "No such key.") : ok(toKeyRecord(key, Date.now()));
   }
 
-  async list(
-    filter: KeyFilter,
-    limit: number,
-    cursor: string | null,
-  ): Promise<Result<Page<KeyRecord>, RegistryError>> {
+  async list(filter: KeyFilter, limit: number, cursor: string | null): Promise<Result<Page<KeyRecord>, RegistryError>> {
     const now = Date.now();
     if (filter.status !== undefined) this.#sweepExpired(now);
     return listKeys(this.#parts.sql, this.#parts.keys, filter, limit, cursor, now);
@@ -258,10 +256,7 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
   }
 
   /** One transaction, then delivery. The first answer is looked for again inside: a twin may have come in while we waited. */
-  async #write<T>(
-    context: WriteContext,
-    apply: (change: Change) => Result<T, RegistryError>,
-  ): Promise<WriteResult<T>> {
+  async #write<T>(context: WriteContext, apply: (change: Change) => Result<T, RegistryError>): Promise<WriteResult<T>> {
     const replayed = await this.#replay<T>(context);
     if (replayed !== null) return replayed;
     // No `await` from here to the end of the transaction: nothing else can come in between.
@@ -282,7 +277,11 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
     if (meters.length === 0) return;
     const delivery = this.#delivery.deliver(meters.slice(0, DELIVERIES_PER_RUN));
     this.ctx.waitUntil(delivery);
-    await Promise.race([delivery, scheduler.wait(DELIVERY_WAIT_MS)]);
+    try {
+      await within(delivery, DELIVERY_WAIT_MS, "delivery");
+    } catch (error) {
+      if (!(error instanceof TimeOutError)) throw error;
+    }
   }
 
   #areMetersTold(meters: readonly string[]): boolean {
@@ -293,8 +292,9 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
   #schedule(): void {
     const times = [this.#parts.outbox.nextTurn(), nextExpiry(this.#parts.sql)].filter((time) => time !== null);
     if (times.length === 0) return;
-    const next = Math.min(...times);
-    if (this.#alarmAt !== null && this.#alarmAt <= next && this.#alarmAt > Date.now()) return;
+    const now = Date.now();
+    const next = Math.max(Math.min(...times), now);
+    if (this.#alarmAt !== null && this.#alarmAt <= next && this.#alarmAt > now) return;
     this.#alarmAt = next;
     // Not awaited: it is part of the same write, and fails with it.
     void this.ctx.storage.setAlarm(next);

@@ -7,94 +7,67 @@ import type { KeyRow, StoredKey } from "./stored-key.ts";
 
 /** The table of keys with its side tables: scopes, tags, words. Counts are kept by triggers. */
 
-/** Every column that is written, in the order of `toColumns`. */
-const COLUMNS = [
-  "id",
-  "hash",
-  "lineage_id",
-  "name",
-  "owner",
-  "environment",
-  "kind",
-  "hint",
-  "scopes",
-  "plan",
-  "limits",
-  "owner_limited",
-  "bindings",
-  "policy",
-  "metadata",
-  "tags",
-  "purpose",
-  "state",
-  "phase",
-  "created_at",
-  "created_by",
-  "updated_at",
-  "not_before",
-  "expires_at",
-  "not_after",
-  "rotated_at",
-  "rotated_from",
-  "revoked_at",
-  "revoked_reason",
-  "last_used_at",
-  "generation",
-] as const;
-
 /** What stays as it was issued. */
-const FIXED_COLUMNS = 8;
+const IDENTITY = {
+  id: (key) => key.id,
+  hash: (key) => key.hash,
+  lineage_id: (key) => key.lineageId,
+  owner: (key) => key.owner,
+  environment: (key) => key.environment,
+  kind: (key) => key.kind,
+  hint: (key) => key.hint,
+  created_at: (key) => key.createdAt,
+  created_by: (key) => key.createdBy,
+  rotated_from: (key) => key.rotatedFrom,
+} as const satisfies Record<string, Column>;
 
-const INSERT = `INSERT INTO keys (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")}) RETURNING seq`;
-const UPDATE = `UPDATE keys SET ${COLUMNS.slice(FIXED_COLUMNS)
+/** What a change may change. */
+const STATE = {
+  name: (key) => key.name,
+  scopes: (key) => JSON.stringify(key.scopes),
+  plan: (key) => key.plan,
+  limits: (key) => JSON.stringify(key.limits),
+  owner_limited: (key) => (key.ownerLimited ? 1 : 0),
+  bindings: (key) => JSON.stringify(key.bindings),
+  policy: (key) => JSON.stringify(key.policy),
+  metadata: (key) => JSON.stringify(key.metadata),
+  tags: (key) => JSON.stringify(key.tags),
+  purpose: (key) => key.purpose,
+  state: (key) => key.state,
+  phase: (key, now) => statusAt(key, now),
+  updated_at: (key) => key.updatedAt,
+  not_before: (key) => key.notBefore,
+  expires_at: (key) => key.expiresAt,
+  not_after: (key) => key.notAfter,
+  rotated_at: (key) => key.rotatedAt,
+  revoked_at: (key) => key.revokedAt,
+  revoked_reason: (key) => key.revokedReason,
+  last_used_at: (key) => key.lastUsedAt ?? 0,
+  generation: (key) => key.generation,
+} as const satisfies Record<string, Column>;
+
+type Column = (key: StoredKey, now: EpochMs) => SqlStorageValue;
+
+const COLUMNS: Readonly<Record<string, Column>> = { ...IDENTITY, ...STATE };
+const INSERT = `INSERT INTO keys (${Object.keys(COLUMNS).join(", ")})
+  VALUES (${Object.keys(COLUMNS).fill("?").join(", ")}) RETURNING seq`;
+const UPDATE = `UPDATE keys SET ${Object.keys(STATE)
   .map((column) => `${column} = ?`)
   .join(", ")} WHERE seq = ?`;
 
-function toColumns(key: StoredKey, now: EpochMs): SqlStorageValue[] {
-  return [
-    key.id,
-    key.hash,
-    key.lineageId,
-    key.name,
-    key.owner,
-    key.environment,
-    key.kind,
-    key.hint,
-    JSON.stringify(key.scopes),
-    key.plan,
-    JSON.stringify(key.limits),
-    key.ownerLimited ? 1 : 0,
-    JSON.stringify(key.bindings),
-    JSON.stringify(key.policy),
-    JSON.stringify(key.metadata),
-    JSON.stringify(key.tags),
-    key.purpose,
-    key.state,
-    statusAt(key, now),
-    key.createdAt,
-    key.createdBy,
-    key.updatedAt,
-    key.notBefore,
-    key.expiresAt,
-    key.notAfter,
-    key.rotatedAt,
-    key.rotatedFrom,
-    key.revokedAt,
-    key.revokedReason,
-    key.lastUsedAt ?? 0,
-    key.generation,
-  ];
+function valuesOf(columns: Readonly<Record<string, Column>>, key: StoredKey, now: EpochMs): SqlStorageValue[] {
+  return Object.values(columns).map((read) => read(key, now));
 }
 
 export function insertKey(sql: SqlStorage, key: StoredKey, now: EpochMs): void {
-  const { seq } = sql.exec<{ seq: number }>(INSERT, ...toColumns(key, now)).one();
+  const { seq } = sql.exec<{ seq: number }>(INSERT, ...valuesOf(COLUMNS, key, now)).one();
   addLabels(sql, seq, key);
   sql.exec("INSERT INTO key_words (rowid, words) VALUES (?, ?)", seq, wordsOf(key));
 }
 
 /** Stores the new state of a key; `before` tells which side tables are touched at all. */
 export function updateKey(sql: SqlStorage, before: StoredKey, after: StoredKey, now: EpochMs): void {
-  sql.exec(UPDATE, ...toColumns(after, now).slice(FIXED_COLUMNS), before.seq);
+  sql.exec(UPDATE, ...valuesOf(STATE, after, now), before.seq);
   if (!sameList(before.scopes, after.scopes) || !sameList(before.tags, after.tags)) {
     for (const scope of before.scopes) {
       sql.exec("DELETE FROM key_scopes WHERE scope = ? AND seq = ?", scope, before.seq);

@@ -1,6 +1,5 @@
-/** The registry's schema. Migrations are numbered by their place, run once each, and are never edited after a release. */
-
-const MIGRATIONS: readonly string[] = [
+/** The registry's schema: numbered by place, never edited after a release. Documented in `docs/storage-schema.md`. */
+export const MIGRATIONS: readonly string[] = [
   // 1: keys and what lists need. `seq` is the order of creation: rows are never deleted, so it never repeats.
   `
   CREATE TABLE keys (
@@ -150,17 +149,3 @@ const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   `,
 ];
-
-/** Brings the schema up to date, each migration in a transaction of its own. Runs in the object's constructor. */
-export function migrate(storage: DurableObjectStorage): void {
-  const { sql } = storage;
-  sql.exec("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)");
-  const row = sql.exec<{ done: number }>("SELECT count(*) AS done FROM migrations").one();
-  for (const [index, statements] of MIGRATIONS.entries()) {
-    if (index < row.done) continue;
-    storage.transactionSync(() => {
-      sql.exec(statements);
-      sql.exec("INSERT INTO migrations (number) VALUES (?)", index + 1);
-    });
-  }
-}

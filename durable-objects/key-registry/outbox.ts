@@ -152,5 +152,5 @@ export class Outbox {
 /** 1 s, 2 s, 4 s … 60 s, times a factor of a half to one. `random`: 0 to 1. */
 export function backoffMs(attempts: number, random: number): number {
   const full = Math.min(BACKOFF_FIRST_MS * 2 ** Math.min(attempts, 16), BACKOFF_MAX_MS);
-  return Math.max(BACKOFF_FIRST_MS, full * (0.5 + random / 2));
+  return Math.max(BACKOFF_FIRST_MS, Math.round(full * (0.5 + random / 2)));
 }

@@ -55,7 +55,10 @@ export function checkDeadlines({ notBefore, expiresAt }: Deadlines, now: EpochMs
   if (expiresAt !== null && toEpochMs(expiresAt) <= now) {
     faults.push({ pointer: "/expiresAt", detail: "Must be in the future." });
   }
-  for (const [pointer, time] of [["/notBefore", notBefore], ["/expiresAt", expiresAt]] as const) {
+  for (const [pointer, time] of [
+    ["/notBefore", notBefore],
+    ["/expiresAt", expiresAt],
+  ] as const) {
     if (time !== null && toEpochMs(time) > latest) {
       faults.push({ pointer, detail: `Must be within ${MAX_DEADLINE_DAYS} days.` });
     }
