@@ -46,11 +46,16 @@ export function createControlApp(deps: ControlDependencies): Hono {
       refuse(context.req.raw, { code: "method_not_allowed", detail: `This path takes ${allow.join(", ")}.`, allow }),
     );
   }
-  app.notFound((context) => refuse(context.req.raw, { code: "not_found", detail: "The control API has no such path." }));
+  app.notFound((context) =>
+    refuse(context.req.raw, { code: "not_found", detail: "The control API has no such path." }),
+  );
   app.onError((error, context) => {
     const request = context.req.raw;
     logError(error, { part: "control", requestId: deps.requestId(request) });
-    return refuse(request, { code: "internal_error", detail: "Something went wrong here. It was logged under the request id." });
+    return refuse(request, {
+      code: "internal_error",
+      detail: "Something went wrong here. It was logged under the request id.",
+    });
   });
   return app;
 }
@@ -61,7 +66,12 @@ interface Served {
 }
 
 /** Who, how often, and only then what. */
-async function serve(operation: Operation, request: Request, id: string, { deps, root }: Served): Promise<Outcome<Answer>> {
+async function serve(
+  operation: Operation,
+  request: Request,
+  id: string,
+  { deps, root }: Served,
+): Promise<Outcome<Answer>> {
   const caller = await identifyCaller(request, root, deps);
   if (!caller.ok) return caller;
   const inRate = await holdToRate(caller.value, deps.env.CONTROL_RATE);

@@ -27,11 +27,17 @@ const auditEntrySchema = z
     after: z.unknown(),
     note: nullableText,
     previousHash: z.string(),
-    hash: z.string().openapi({ description: "SHA-256 over this entry and the one before: a changed or missing entry breaks the chain." }),
+    hash: z
+      .string()
+      .openapi({
+        description: "SHA-256 over this entry and the one before: a changed or missing entry breaks the chain.",
+      }),
   })
   .openapi("AuditEntry");
 
-const auditPageSchema = z.strictObject({ data: z.array(auditEntrySchema), nextCursor: nullableText }).openapi("AuditPage");
+const auditPageSchema = z
+  .strictObject({ data: z.array(auditEntrySchema), nextCursor: nullableText })
+  .openapi("AuditPage");
 
 const name = z.string().min(1).max(128);
 

@@ -11,14 +11,18 @@ export function curlOf(document: DocumentView, { method, path, operation }: Plac
   const parameters = (operation.parameters ?? []).map((parameter) => resolveParameter(document, parameter));
   let target = path;
   for (const parameter of parameters) {
-    if (parameter.in === "path") target = target.replace(`{${parameter.name}}`, String(parameter.schema?.example ?? parameter.name));
+    if (parameter.in === "path")
+      target = target.replace(`{${parameter.name}}`, String(parameter.schema?.example ?? parameter.name));
   }
-  const lines = [`curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${document.servers[0]?.url ?? ""}${target}`];
+  const lines = [
+    `curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${document.servers[0]?.url ?? ""}${target}`,
+  ];
   if (operation.security.length > 0) {
     const schemes = operation.security.flatMap((one) => Object.keys(one));
     lines.push(`-H "Authorization: Bearer ${schemes.includes("adminKey") ? TOKEN : KEY}"`);
   }
-  if (parameters.some((parameter) => parameter.name === "Idempotency-Key")) lines.push('-H "Idempotency-Key: $(uuidgen)"');
+  if (parameters.some((parameter) => parameter.name === "Idempotency-Key"))
+    lines.push('-H "Idempotency-Key: $(uuidgen)"');
   const content = operation.requestBody?.content;
   if (content !== undefined) {
     const type = MERGE_PATCH in content ? MERGE_PATCH : "application/json";
@@ -37,6 +41,8 @@ function exampleOf(document: DocumentView, schema: SchemaView): unknown {
   if (whole.example !== undefined) return whole.example;
   if (whole.items !== undefined) return [exampleOf(document, whole.items)];
   if (whole.properties === undefined) return whole.enum?.[0] ?? "";
-  const required = (whole.required ?? []).map((name) => [name, exampleOf(document, whole.properties?.[name] ?? {})] as const);
+  const required = (whole.required ?? []).map(
+    (name) => [name, exampleOf(document, whole.properties?.[name] ?? {})] as const,
+  );
   return Object.fromEntries(required);
 }

@@ -43,7 +43,10 @@ export interface OperationView {
   readonly description: string;
   readonly security: readonly Readonly<Record<string, readonly string[]>>[];
   readonly parameters?: readonly ParameterView[];
-  readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, { readonly schema?: SchemaView }>> };
+  readonly requestBody?: {
+    readonly required?: boolean;
+    readonly content: Readonly<Record<string, { readonly schema?: SchemaView }>>;
+  };
   readonly responses: Readonly<Record<string, ResponseView>>;
 }
 
@@ -88,5 +91,7 @@ export function resolveSchema(document: DocumentView, schema: SchemaView): Schem
 }
 
 export function resolveParameter(document: DocumentView, parameter: ParameterView): ParameterView {
-  return parameter.$ref === undefined ? parameter : (document.components.parameters[refName(parameter.$ref)] ?? parameter);
+  return parameter.$ref === undefined
+    ? parameter
+    : (document.components.parameters[refName(parameter.$ref)] ?? parameter);
 }

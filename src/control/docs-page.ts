@@ -31,71 +31,84 @@ export async function renderDocsPage(document: ApiDocument, cacheControl: string
 function page(document: DocumentView): Html {
   const { info, tags } = document;
   return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${info.title} API</title>
-<style>${raw(DOCS_STYLE)}</style>
-</head>
-<body>
-<a class="skip" href="#contents">All calls</a>
-<div class="shell">
-<main>
-<h1>${info.title} API</h1>
-<p class="narrow"><a href="#contents">All calls</a></p>
-${prose(info.description)}
-<p>The same as data: <a href="${OPENAPI_PATH}">OpenAPI 3.1</a>. Each code has <a href="/_latchkey/problems">its own page</a>.</p>
-<h4>To try the examples</h4>
-<pre tabindex="0" aria-label="Setting the token"># asks for the root token or an admin key, and keeps it out of the shell's history
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <title>${info.title} API</title>
+        <style>
+          ${raw(DOCS_STYLE)}
+        </style>
+      </head>
+      <body>
+        <a class="skip" href="#contents">All calls</a>
+        <div class="shell">
+          <main>
+            <h1>${info.title} API</h1>
+            <p class="narrow"><a href="#contents">All calls</a></p>
+            ${prose(info.description)}
+            <p>
+              The same as data: <a href="${OPENAPI_PATH}">OpenAPI 3.1</a>. Each code has
+              <a href="/_latchkey/problems">its own page</a>.
+            </p>
+            <h4>To try the examples</h4>
+            <pre tabindex="0" aria-label="Setting the token">
+# asks for the root token or an admin key, and keeps it out of the shell's history
 read -rs LATCHKEY_TOKEN && export LATCHKEY_TOKEN</pre>
-${tags.map((tag) => section(document, tag))}
-<h2 id="objects">Objects</h2>
-<p class="soft">What calls take and answer.</p>
-${Object.entries(document.components.schemas).map(([name, schema]) => object(name, schema.description ?? "", membersOf(schema)))}
-<footer>Served by this deployment of Latchkey, from the schemas that check its requests.</footer>
-</main>
-${contents(document)}
-</div>
-</body>
-</html>
-`;
+            ${tags.map((tag) => section(document, tag))}
+            <h2 id="objects">Objects</h2>
+            <p class="soft">What calls take and answer.</p>
+            ${Object.entries(document.components.schemas).map(([name, schema]) => object(name, schema.description ?? "", membersOf(schema)))}
+            <footer>Served by this deployment of Latchkey, from the schemas that check its requests.</footer>
+          </main>
+          ${contents(document)}
+        </div>
+      </body>
+    </html> `;
 }
 
 function contents(document: DocumentView): Html {
   return html`<nav class="contents" id="contents" aria-label="All calls">
-${document.tags.map(
-  (tag) => html`<h2><a href="#${anchorOf(tag.name)}">${tag.name}</a></h2>
-<ul>${operationsOf(document, tag.name).map(
-    ({ method, operation }) =>
-      html`<li><a href="#${operation.operationId}"><span class="method ${method}">${method}</span>${operation.summary}</a></li>`,
-  )}</ul>`,
-)}
-<h2><a href="#objects">Objects</a></h2>
-</nav>`;
+    ${document.tags.map(
+      (tag) =>
+        html`<h2><a href="#${anchorOf(tag.name)}">${tag.name}</a></h2>
+          <ul>
+            ${operationsOf(document, tag.name).map(
+              ({ method, operation }) =>
+                html`<li>
+                  <a href="#${operation.operationId}"
+                    ><span class="method ${method}">${method}</span>${operation.summary}</a
+                  >
+                </li>`,
+            )}
+          </ul>`,
+    )}
+    <h2><a href="#objects">Objects</a></h2>
+  </nav>`;
 }
 
 function section(document: DocumentView, tag: { readonly name: string; readonly description: string }): Html {
   return html`<section aria-labelledby="${anchorOf(tag.name)}">
-<h2 id="${anchorOf(tag.name)}">${tag.name}</h2>
-<p class="soft">${tag.description}</p>
-${operationsOf(document, tag.name).map((placed) => operationBlock(document, placed))}
-</section>`;
+    <h2 id="${anchorOf(tag.name)}">${tag.name}</h2>
+    <p class="soft">${tag.description}</p>
+    ${operationsOf(document, tag.name).map((placed) => operationBlock(document, placed))}
+  </section>`;
 }
 
 function operationBlock(document: DocumentView, placed: PlacedOperation): Html {
   const { method, path, operation } = placed;
   const id = operation.operationId;
   return html`<article class="operation" id="${id}" aria-labelledby="${id}-title">
-<header><h3 id="${id}-title"><a href="#${id}">${operation.summary}</a></h3>${scopeOf(placed)}</header>
-<div class="line"><span class="method ${method}">${method}</span><span class="path">${path}</span></div>
-${prose(operation.description.replace(/\n\nNeeds the scope .*$/, ""))}
-${parameters(document, placed)}
-${requestBody(document, placed)}
-${answers(operation.responses)}
-<h4>Example</h4>
-<pre tabindex="0" aria-label="Example: ${operation.summary}">${curlOf(document, placed)}</pre>
-</article>`;
+    <header>
+      <h3 id="${id}-title"><a href="#${id}">${operation.summary}</a></h3>
+      ${scopeOf(placed)}
+    </header>
+    <div class="line"><span class="method ${method}">${method}</span><span class="path">${path}</span></div>
+    ${prose(operation.description.replace(/\n\nNeeds the scope .*$/, ""))} ${parameters(document, placed)}
+    ${requestBody(document, placed)} ${answers(operation.responses)}
+    <h4>Example</h4>
+    <pre tabindex="0" aria-label="Example: ${operation.summary}">${curlOf(document, placed)}</pre>
+  </article>`;
 }
 
 function scopeOf({ operation }: PlacedOperation): Html {
@@ -111,8 +124,20 @@ function parameters(document: DocumentView, { operation }: PlacedOperation): Htm
   const inHeader = all.filter((parameter) => parameter.in === "header");
   const list = (some: typeof all) =>
     html`<dl>${some.map((one) => field(one.name, one.schema ?? {}, one.required ?? false, one.description))}</dl>`;
-  return html`${inPath.length === 0 ? "" : html`<h4>Parameters</h4>${list(inPath)}`}
-${inHeader.length === 0 ? "" : html`<details class="more"><summary>Headers</summary>${list(inHeader)}</details>`}`;
+  return html`${
+    inPath.length === 0
+      ? ""
+      : html`<h4>Parameters</h4>
+          ${list(inPath)}`
+  }
+  ${
+    inHeader.length === 0
+      ? ""
+      : html`<details class="more">
+          <summary>Headers</summary>
+          ${list(inHeader)}
+        </details>`
+  }`;
 }
 
 function requestBody(document: DocumentView, { operation }: PlacedOperation): Html | "" {
@@ -122,7 +147,9 @@ function requestBody(document: DocumentView, { operation }: PlacedOperation): Ht
   const schema = media.schema ?? {};
   const whole = resolveSchema(document, schema);
   if (Object.keys(whole.properties ?? {}).length === 0) return "";
-  return html`<h4>Body</h4><p class="soft">${typeOf(schema)}, <code>${type}</code></p>${membersOf(whole)}`;
+  return html`<h4>Body</h4>
+    <p class="soft">${typeOf(schema)}, <code>${type}</code></p>
+    ${membersOf(whole)}`;
 }
 
 function answers(responses: Readonly<Record<string, ResponseView>>): Html {
@@ -130,17 +157,32 @@ function answers(responses: Readonly<Record<string, ResponseView>>): Html {
   const good = all.filter(([status]) => status.startsWith("2"));
   const bad = all.filter(([status]) => !status.startsWith("2"));
   return html`<h4>Answers</h4>
-<dl>${good.map(([status, response]) => answer(status, response))}</dl>
-${bad.length === 0 ? "" : html`<details class="more"><summary>Refusals</summary><dl>${bad.map(([status, response]) => answer(status, response))}</dl></details>`}`;
+    <dl>${good.map(([status, response]) => answer(status, response))}</dl>
+    ${
+      bad.length === 0
+        ? ""
+        : html`<details class="more">
+            <summary>Refusals</summary>
+            <dl>${bad.map(([status, response]) => answer(status, response))}</dl>
+          </details>`
+    }`;
 }
 
 function answer(status: string, response: ResponseView): Html {
   const schema = response.content?.["application/json"]?.schema;
-  return html`<div class="field"><dt><code>${status}</code></dt><dd>${schema === undefined ? "" : html`<span class="soft">${typeOf(schema)}</span>`}${prose(response.description)}</dd></div>`;
+  return html`<div class="field">
+    <dt><code>${status}</code></dt>
+    <dd>
+      ${schema === undefined ? "" : html`<span class="soft">${typeOf(schema)}</span>`}${prose(response.description)}
+    </dd>
+  </div>`;
 }
 
 function object(name: string, description: string, members: Html): Html {
-  return html`<article class="operation" id="object-${name}"><h3>${name}</h3>${description === "" ? "" : prose(description)}${members}</article>`;
+  return html`<article class="operation" id="object-${name}">
+    <h3>${name}</h3>
+    ${description === "" ? "" : prose(description)}${members}
+  </article>`;
 }
 
 function anchorOf(tag: string): string {

@@ -14,7 +14,8 @@ export function typeOf(schema: SchemaView): Html {
   if (schema.anyOf !== undefined) {
     return html`${schema.anyOf.map((one, index) => html`${index === 0 ? "" : " or "}${typeOf(one)}`)}`;
   }
-  if (schema.items !== undefined) return html`list of ${typeOf(schema.items)}${schema.maxItems === undefined ? "" : `, at most ${schema.maxItems}`}`;
+  if (schema.items !== undefined)
+    return html`list of ${typeOf(schema.items)}${schema.maxItems === undefined ? "" : `, at most ${schema.maxItems}`}`;
   if (schema.enum !== undefined) {
     return html`${schema.enum.map((value, index) => html`${index === 0 ? "" : " | "}<code>${String(value)}</code>`)}${orNull(schema)}`;
   }
@@ -29,13 +30,24 @@ export function typeOf(schema: SchemaView): Html {
 export function membersOf(schema: SchemaView): Html {
   const members = Object.entries(schema.properties ?? {});
   if (members.length === 0) return html`<p class="soft">No members.</p>`;
-  return html`<dl>${members.map(([name, member]) => field(name, member, schema.required?.includes(name) ?? false))}</dl>`;
+  return html`<dl>
+    ${members.map(([name, member]) => field(name, member, schema.required?.includes(name) ?? false))}
+  </dl>`;
 }
 
 /** One member, parameter or header. */
-export function field(name: string, schema: SchemaView, isRequired: boolean, description = schema.description ?? ""): Html {
-  return html`<div class="field"><dt><code>${name}</code> ${isRequired ? html`<span class="required">required</span>` : ""}</dt>
-<dd><span class="soft">${typeOf(schema)}${defaultOf(schema)}</span>${description === "" ? "" : prose(description)}</dd></div>`;
+export function field(
+  name: string,
+  schema: SchemaView,
+  isRequired: boolean,
+  description = schema.description ?? "",
+): Html {
+  return html`<div class="field">
+    <dt><code>${name}</code> ${isRequired ? html`<span class="required">required</span>` : ""}</dt>
+    <dd>
+      <span class="soft">${typeOf(schema)}${defaultOf(schema)}</span>${description === "" ? "" : prose(description)}
+    </dd>
+  </div>`;
 }
 
 function plainType(schema: SchemaView): string {
@@ -46,7 +58,8 @@ function plainType(schema: SchemaView): string {
 }
 
 function boundsOf(schema: SchemaView): string {
-  if (schema.minimum !== undefined && schema.maximum !== undefined) return `from ${schema.minimum} to ${schema.maximum}`;
+  if (schema.minimum !== undefined && schema.maximum !== undefined)
+    return `from ${schema.minimum} to ${schema.maximum}`;
   if (schema.format !== undefined || schema.maxLength === undefined) return "";
   return `up to ${schema.maxLength} characters`;
 }

@@ -28,7 +28,14 @@ const DEFAULT_PREFIX = "lk";
  */
 export function faultsOf(input: KeyInput, config: GatewayConfig): readonly IssuanceFault[] {
   const { kind, scopes, notBefore, expiresAt } = input;
-  const shape = { kind, scopes, notBefore, expiresAt, bindings: present<Bindings>(input.bindings), policy: present<Policy>(input.policy) };
+  const shape = {
+    kind,
+    scopes,
+    notBefore,
+    expiresAt,
+    bindings: present<Bindings>(input.bindings),
+    policy: present<Policy>(input.policy),
+  };
   return [...checkIssuance(shape, config.publishableScopes), ...checkPlan(input.plan, config)];
 }
 
@@ -79,7 +86,10 @@ export function makeSecret(
  */
 export function checkEscalation(caller: Caller, kind: KeyRecord["kind"], scopes: readonly string[]): Outcome<null> {
   if (kind !== "admin" || coversAdminScopes(caller.scopes, scopes)) return ok(null);
-  return err({ code: "scope_insufficient", detail: "An admin key cannot give, or take over, scopes that it does not hold." });
+  return err({
+    code: "scope_insufficient",
+    detail: "An admin key cannot give, or take over, scopes that it does not hold.",
+  });
 }
 
 export function withoutEmptyLists(bindings: Bindings): Bindings {

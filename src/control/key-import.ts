@@ -75,7 +75,10 @@ export const importKeys = defineOperation({
     let headers: Readonly<Record<string, string>> = {};
     if (fit.length > 0) {
       const inputs = fit.map((one) => one.input);
-      const written = await registry.write((keys) => keys.import(inputs, body.dryRun, context), REGISTRY_IMPORT_TIMEOUT_MS);
+      const written = await registry.write(
+        (keys) => keys.import(inputs, body.dryRun, context),
+        REGISTRY_IMPORT_TIMEOUT_MS,
+      );
       if (!written.ok) return written;
       headers = replayHeader(written.value);
       for (const outcome of written.value.value) {
@@ -96,13 +99,16 @@ type Looked =
 function lookAt(item: unknown, index: number, call: Call<unknown, unknown>): Looked {
   const { caller, deps } = call;
   const parsed = importItemSchema.safeParse(item);
-  if (!parsed.success) return refuse(index, toFieldErrors(parsed.error.issues, undefined, `/keys/${index}`));
+  if (!parsed.success) return refuse(index, toFieldErrors(parsed.error.issues, item, { prefix: `/keys/${index}` }));
   const { hash, ...input } = parsed.data;
   const canonical = importedHash(hash);
   const faults: FieldError[] = [...faultsOf(input, deps.config)];
   if (!canonical.ok) faults.push({ pointer: "/hash", detail: `The ${canonical.error}.` });
   if (!canonical.ok || faults.length > 0) {
-    return refuse(index, faults.map((fault) => ({ ...fault, pointer: `/keys/${index}${fault.pointer}` })));
+    return refuse(
+      index,
+      faults.map((fault) => ({ ...fault, pointer: `/keys/${index}${fault.pointer}` })),
+    );
   }
   const allowed: Outcome<null> = checkEscalation(caller, input.kind, input.scopes);
   if (!allowed.ok) {

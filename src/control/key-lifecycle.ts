@@ -16,7 +16,13 @@ import { defineOperation } from "./operation.ts";
 import type { Answer, Call } from "./operation.ts";
 import type { Outcome } from "./problem.ts";
 import { plainText, timeSchema } from "./schemas/common.ts";
-import { issuedKeySchema, KEY_ID_EXAMPLE, keyRecordSchema, revocationReasonSchema, revokedKeySchema } from "./schemas/key-record.ts";
+import {
+  issuedKeySchema,
+  KEY_ID_EXAMPLE,
+  keyRecordSchema,
+  revocationReasonSchema,
+  revokedKeySchema,
+} from "./schemas/key-record.ts";
 import { KEY_ID_PATTERN } from "./schemas/names.ts";
 
 /** What happens to a key after it was issued: rotate, revoke, disable, enable. */
@@ -55,7 +61,12 @@ export const rotateKey = defineOperation({
   description:
     "Makes a new key of the same lineage: limits go on counting where they are. The old key's `notAfter` becomes the end of the overlap; its answers carry `Deprecation` and `Sunset` until then. An admin key can be rotated only by who holds every scope that it holds.",
   body: rotateSchema,
-  success: { status: 201, description: "The new key's record and, this once, the key.", schema: issuedKeySchema, headers: ["ETag", "Location"] },
+  success: {
+    status: 201,
+    description: "The new key's record and, this once, the key.",
+    schema: issuedKeySchema,
+    headers: ["ETag", "Location"],
+  },
   async handle(call) {
     const { body, caller, deps, id, registry } = call;
     const current = await readForChange(call);
@@ -85,7 +96,12 @@ export const revokeKey = defineOperation({
   description: `Stops the key everywhere within ${REVOCATION_BOUND_SECONDS} seconds, a strict key at once. There is no way back. Any admin key with \`keys:revoke\` may revoke any key: containment must not wait for someone with more scopes.`,
   body: revokeSchema,
   bodyRequired: true,
-  success: { status: 200, description: "The record, and by when no request passes.", schema: revokedKeySchema, headers: ["ETag"] },
+  success: {
+    status: 200,
+    description: "The record, and by when no request passes.",
+    schema: revokedKeySchema,
+    headers: ["ETag"],
+  },
   async handle({ body, context, id, registry, deps }) {
     const written = await registry.write((keys) => keys.revoke(id, body.reason, body.note ?? null, context));
     return written.ok ? ok(answerRevoked(written.value, deps.now())) : written;
@@ -99,7 +115,8 @@ export const disableKey = defineOperation({
   operationId: "disableKey",
   tag: "Keys",
   summary: "Stop a key, reversibly",
-  description: "Refused with `key_disabled` until enabled again. Takes hold as fast as a revocation. An admin key can be stopped only by who holds every scope that it holds.",
+  description:
+    "Refused with `key_disabled` until enabled again. Takes hold as fast as a revocation. An admin key can be stopped only by who holds every scope that it holds.",
   body: z.strictObject({}).openapi("NoMembers"),
   success: { status: 200, description: "The record.", schema: keyRecordSchema, headers: ["ETag"] },
   handle: (call) => setDisabled(call, true),
@@ -136,7 +153,11 @@ function answerRevoked(written: Written<KeyRecord>, now: number): Answer {
   const record = written.value;
   const headers = { ETag: entityTag(record.generation), ...replayHeader(written) };
   const delivery = written.delivered ? "delivered" : "pending";
-  return { status: 200, body: { ...record, effectiveBy: written.delivered ? effectiveBy(written, now) : null, delivery }, headers };
+  return {
+    status: 200,
+    body: { ...record, effectiveBy: written.delivered ? effectiveBy(written, now) : null, delivery },
+    headers,
+  };
 }
 
 function effectiveBy({ value, replayed }: Written<KeyRecord>, now: number): string | null {

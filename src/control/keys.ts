@@ -38,7 +38,12 @@ export const createKey = defineOperation({
     "The answer shows the key once. A secret key needs at least one scope; a publishable key needs an origin binding and takes publishable scopes only; an admin key takes scopes of the control API, is always strict, and cannot be given a scope that its issuer does not hold.",
   body: createKeySchema,
   write: true,
-  success: { status: 201, description: "The record and, this once, the key.", schema: issuedKeySchema, headers: ["ETag", "Location"] },
+  success: {
+    status: 201,
+    description: "The record and, this once, the key.",
+    schema: issuedKeySchema,
+    headers: ["ETag", "Location"],
+  },
   problems: ["conflict", "idempotency_conflict"],
   async handle({ body, caller, context, deps, registry }) {
     const faults = faultsOf(body, deps.config);
@@ -60,7 +65,9 @@ const listQuery = z.strictObject({
   tag: z.string().min(1).max(MAX_TAG_CHARACTERS).optional(),
   plan: planSchema.optional(),
   expiresBefore: queryTimeSchema.optional().openapi({ description: "Soonest first." }),
-  lastUsedBefore: queryTimeSchema.optional().openapi({ description: "Longest unused first." }),
+  lastUsedBefore: queryTimeSchema
+    .optional()
+    .openapi({ description: "Longest unused first; keys that were never used are among them." }),
   createdAfter: queryTimeSchema.optional(),
   q: plainText(MAX_SEARCH_CHARACTERS).optional().openapi({
     description: "Words looked for at the start of words of name, owner and purpose, or in the id or hint.",
@@ -151,7 +158,9 @@ function toPatch({ tags, limits, bindings, policy, ...rest }: PatchBody, kind: K
 /** An empty list of bindings binds nothing, and is stored as nothing. */
 function emptyToNull(bindings: object): Readonly<Record<string, unknown>> {
   const entries = Object.entries(bindings).filter(([, list]) => list !== undefined);
-  return Object.fromEntries(entries.map(([name, list]) => [name, Array.isArray(list) && list.length === 0 ? null : list]));
+  return Object.fromEntries(
+    entries.map(([name, list]) => [name, Array.isArray(list) && list.length === 0 ? null : list]),
+  );
 }
 
 /** An admin key stays strict when its policy is taken away; one that asks for `strict: false` is refused by the registry. */

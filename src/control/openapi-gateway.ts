@@ -52,10 +52,18 @@ const verifyInput = z
   .object({
     key: z.string().max(MAX_PRESENTED_KEY_CHARACTERS).openapi({ description: "The key as its bearer presented it." }),
     scopes: z.array(scopeSchema).optional().openapi({ description: "What the key must cover." }),
-    cost: z.int().min(0).max(MAX_COST).default(1).openapi({ description: "Units to charge; 0 looks without charging." }),
+    cost: z
+      .int()
+      .min(0)
+      .max(MAX_COST)
+      .default(1)
+      .openapi({ description: "Units to charge; 0 looks without charging." }),
     ip: z.string().optional().openapi({ description: "The client's address, for bindings.", example: "203.0.113.7" }),
     origin: z.string().optional().openapi({ description: "The client's `Origin`, for bindings." }),
-    method: z.string().optional().openapi({ description: "With `path`: the route's scopes, cost and limits apply.", example: "GET" }),
+    method: z
+      .string()
+      .optional()
+      .openapi({ description: "With `path`: the route's scopes, cost and limits apply.", example: "GET" }),
     path: z.string().optional().openapi({ example: "/reports/7" }),
   })
   .openapi("Verification", { example: { key: "<the key>", scopes: ["reports:read"] } });
@@ -116,7 +124,12 @@ const originalRequest = [
   ["X-Forwarded-Method", "Its method (Traefik, Caddy)."],
   ["X-Forwarded-Uri", "Its path and query (Traefik, Caddy)."],
   ["X-Forwarded-Host", "Its host (Traefik, Caddy)."],
-].map(([name = "", description = ""]) => ({ name, in: "header" as const, description, schema: { type: "string" as const } }));
+].map(([name = "", description = ""]) => ({
+  name,
+  in: "header" as const,
+  description,
+  schema: { type: "string" as const },
+}));
 
 function authorizeRoute(method: "get" | "post"): GatewayRoute {
   return {
@@ -144,7 +157,8 @@ export const GATEWAY_ROUTES: readonly GatewayRoute[] = [
       operationId: "verify",
       tags: ["Checking"],
       summary: "Check a key",
-      description: "The same check as the proxy's. A key that is not valid is still a 200: look at `valid`.\n\nNeeds the scope `keys:verify`.",
+      description:
+        "The same check as the proxy's. A key that is not valid is still a 200: look at `valid`.\n\nNeeds the scope `keys:verify`.",
       security: VERIFIER_SECURITY,
       request: { body: { required: true, content: json(verifyInput) } },
       responses: { 200: { description: "What was found.", content: json(verifyAnswer) } },
@@ -163,7 +177,9 @@ export const GATEWAY_ROUTES: readonly GatewayRoute[] = [
       request: {
         body: {
           required: true,
-          content: json(z.object({ keys: z.array(verifyInput).min(1).max(MAX_VERIFY_BATCH) }).openapi("VerificationBatch")),
+          content: json(
+            z.object({ keys: z.array(verifyInput).min(1).max(MAX_VERIFY_BATCH) }).openapi("VerificationBatch"),
+          ),
         },
       },
       responses: {
@@ -228,7 +244,9 @@ export const GATEWAY_ROUTES: readonly GatewayRoute[] = [
       summary: "Metrics",
       description: "Prometheus text format 0.0.4.\n\nNeeds the scope `usage:read`.",
       security: [{ rootToken: [] }, { adminKey: ["usage:read"] }],
-      responses: { 200: { description: "Prometheus text.", content: { "text/plain": { schema: { type: "string" } } } } },
+      responses: {
+        200: { description: "Prometheus text.", content: { "text/plain": { schema: { type: "string" } } } },
+      },
     },
     problems: ["key_missing", "key_invalid", "scope_insufficient", "rate_limited", "verification_unavailable"],
   },

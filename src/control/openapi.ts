@@ -47,14 +47,20 @@ function addComponents(registry: Registry): void {
   registry.registerComponent("securitySchemes", "rootToken", {
     type: "http",
     scheme: "bearer",
-    description: "The value of `LATCHKEY_ROOT_TOKEN`. Acts in the workspace `default`, or in the one that `X-Latchkey-Workspace` names. Meant for issuing the first admin key.",
+    description:
+      "The value of `LATCHKEY_ROOT_TOKEN`. Acts in the workspace `default`, or in the one that `X-Latchkey-Workspace` names. Meant for issuing the first admin key.",
   });
   registry.registerComponent("securitySchemes", "adminKey", {
     type: "http",
     scheme: "bearer",
-    description: "A key of kind `admin`. Acts in its own workspace, with the scopes that it holds; `admin:*` stands for all of them.",
+    description:
+      "A key of kind `admin`. Acts in its own workspace, with the scopes that it holds; `admin:*` stands for all of them.",
   });
-  registry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer", description: "Any Latchkey key." });
+  registry.registerComponent("securitySchemes", "key", {
+    type: "http",
+    scheme: "bearer",
+    description: "Any Latchkey key.",
+  });
   registry.registerComponent("securitySchemes", "keyHeader", { type: "apiKey", in: "header", name: "X-API-Key" });
   registry.registerComponent("securitySchemes", "keyBasic", {
     type: "http",
@@ -64,7 +70,8 @@ function addComponents(registry: Registry): void {
   registry.registerComponent("parameters", "IdempotencyKey", {
     name: "Idempotency-Key",
     in: "header",
-    description: "A repeat within 24 hours gets the first answer (`Idempotent-Replayed: true`), without the secret a second time. The same key with another body is 409.",
+    description:
+      "A repeat within 24 hours gets the first answer (`Idempotent-Replayed: true`), without the secret a second time. The same key with another body is 409.",
     schema: { type: "string", minLength: 1, maxLength: 255 },
     example: "6f1e0c2a-5c1e-4a57-9d0f-0a4e2f3b8a11",
   });
@@ -87,11 +94,22 @@ function addComponents(registry: Registry): void {
   }
   const text = { type: "string" } as const;
   registry.registerComponent("headers", "RequestId", { description: "Names this request in logs.", schema: text });
-  registry.registerComponent("headers", "ETag", { description: "Send it back as `If-Match`.", schema: text, example: '"g1"' });
+  registry.registerComponent("headers", "ETag", {
+    description: "Send it back as `If-Match`.",
+    schema: text,
+    example: '"g1"',
+  });
   registry.registerComponent("headers", "Location", { description: "Where the record is.", schema: text });
-  registry.registerComponent("headers", "IdempotentReplayed", { description: "`true` when this is an earlier answer.", schema: text });
+  registry.registerComponent("headers", "IdempotentReplayed", {
+    description: "`true` when this is an earlier answer.",
+    schema: text,
+  });
   registry.registerComponent("headers", "RetryAfter", { description: "Seconds to wait.", schema: { type: "integer" } });
-  registry.registerComponent("headers", "Challenge", { description: "RFC 6750.", schema: text, example: 'Bearer realm="latchkey"' });
+  registry.registerComponent("headers", "Challenge", {
+    description: "RFC 6750.",
+    schema: text,
+    example: 'Bearer realm="latchkey"',
+  });
 }
 
 function header(name: string): { readonly $ref: string } {
@@ -119,7 +137,8 @@ const CALLER_PROBLEMS: readonly ProblemCode[] = [
 ];
 
 function problemsOf(operation: Operation): readonly ProblemCode[] {
-  const ofBody: readonly ProblemCode[] = operation.body === undefined ? [] : ["body_too_large", "unsupported_media_type"];
+  const ofBody: readonly ProblemCode[] =
+    operation.body === undefined ? [] : ["body_too_large", "unsupported_media_type"];
   return ["request_invalid", ...CALLER_PROBLEMS, ...operation.problems, ...ofBody];
 }
 
@@ -176,7 +195,10 @@ function describeRequest(operation: Operation): NonNullable<RouteConfig["request
     const media = { schema: body };
     request.body = {
       required: operation.bodyRequired ?? true,
-      content: operation.mergePatch === true ? { "application/merge-patch+json": media, "application/json": media } : { "application/json": media },
+      content:
+        operation.mergePatch === true
+          ? { "application/merge-patch+json": media, "application/json": media }
+          : { "application/json": media },
     };
   }
   return request;
@@ -189,7 +211,9 @@ function withProblems(config: RouteConfig, codes: readonly ProblemCode[]): Route
     const { status } = PROBLEMS[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
-  const responses = Object.fromEntries([...byStatus].map(([status, group]) => [status, problemResponse(status, group)]));
+  const responses = Object.fromEntries(
+    [...byStatus].map(([status, group]) => [status, problemResponse(status, group)]),
+  );
   return { ...config, responses: { ...config.responses, ...responses } };
 }
 
@@ -202,7 +226,12 @@ function problemResponse(status: number, codes: readonly ProblemCode[]) {
       ...(status === 401 || status === 403 ? { "WWW-Authenticate": header("Challenge") } : {}),
       ...(status === 429 || status === 503 ? { "Retry-After": header("RetryAfter") } : {}),
     },
-    content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" }, examples: Object.fromEntries(named) } },
+    content: {
+      "application/problem+json": {
+        schema: { $ref: "#/components/schemas/Problem" },
+        examples: Object.fromEntries(named),
+      },
+    },
   };
 }
 
@@ -210,7 +239,9 @@ function exampleOf(code: ProblemCode): unknown {
   const problem = {
     code,
     detail: PROBLEM_TEXTS[code].example,
-    ...(code === "request_invalid" ? { errors: [{ pointer: "/limits/0/window", detail: "Has none of the allowed forms." }] } : {}),
+    ...(code === "request_invalid"
+      ? { errors: [{ pointer: "/limits/0/window", detail: "Has none of the allowed forms." }] }
+      : {}),
     ...(code === "rate_limited" || code === "quota_exhausted" ? { violated: ["burst"] } : {}),
   };
   return problemParts(problem, { requestId: "req_01jd8q3v5x9k2m4n6p8r0s2t4v", realm: "latchkey" }).body;

@@ -74,7 +74,10 @@ export interface Answer {
 /** The registry, with every way of failing turned into a problem. */
 export interface RegistryCalls {
   read<T>(call: (registry: KeyRegistryApi) => Promise<Result<T, RegistryError>>): Promise<Outcome<T>>;
-  write<T>(call: (registry: KeyRegistryApi) => Promise<Result<T, RegistryError>>, timeOutMs?: number): Promise<Outcome<T>>;
+  write<T>(
+    call: (registry: KeyRegistryApi) => Promise<Result<T, RegistryError>>,
+    timeOutMs?: number,
+  ): Promise<Outcome<T>>;
 }
 
 /** An operation as the router sees it: its types are settled inside. */
@@ -98,10 +101,13 @@ async function runOperation<Q extends z.ZodType, B extends z.ZodType>(
   if (spec.idPattern !== undefined && !spec.idPattern.test(rest.id)) return err(NOT_FOUND);
   const query = parseQuery(request, spec.query);
   if (!query.ok) return query;
-  const received: Outcome<unknown> = spec.body === undefined ? ok(null) : await readBody(request, {
-    required: spec.bodyRequired ?? true,
-    mergePatch: spec.mergePatch ?? false,
-  });
+  const received: Outcome<unknown> =
+    spec.body === undefined
+      ? ok(null)
+      : await readBody(request, {
+          required: spec.bodyRequired ?? true,
+          mergePatch: spec.mergePatch ?? false,
+        });
   if (!received.ok) return received;
   const context = readWriteContext(request, caller, received.value);
   if (!context.ok) return context;
@@ -124,7 +130,7 @@ function parseBody<B extends z.ZodType>(schema: B | undefined, value: unknown): 
   // Without a schema `B` is never looked at by the handler.
   if (schema === undefined) return ok(undefined as z.output<B>);
   const parsed = schema.safeParse(value);
-  return parsed.success ? ok(parsed.data) : invalid(toFieldErrors(parsed.error.issues));
+  return parsed.success ? ok(parsed.data) : invalid(toFieldErrors(parsed.error.issues, value));
 }
 
 /** A parameter given twice is a list; where the schema wants one value, that is refused and not half heard. */
@@ -132,17 +138,21 @@ function parseQuery<Q extends z.ZodType>(request: Request, schema: Q | undefined
   const parameters: Record<string, unknown> = {};
   for (const [name, value] of new URL(request.url).searchParams) {
     if (holdsKey(value) || holdsKey(name)) {
-      return invalid([{ pointer: "", detail: "Holds what looks like a whole key. Keys never stand in a URL.", in: "query" }]);
+      return invalid([
+        { pointer: "", detail: "Holds what looks like a whole key. Keys never stand in a URL.", in: "query" },
+      ]);
     }
     parameters[name] = Object.hasOwn(parameters, name) ? [parameters[name], value].flat() : value;
   }
   // An operation without a schema takes no parameters, and its handler reads none.
   if (schema === undefined) {
     const unknown = Object.keys(parameters).length > 0;
-    return unknown ? invalid([{ pointer: "", detail: "Takes no query parameters.", in: "query" }]) : ok(undefined as z.output<Q>);
+    return unknown
+      ? invalid([{ pointer: "", detail: "Takes no query parameters.", in: "query" }])
+      : ok(undefined as z.output<Q>);
   }
   const parsed = schema.safeParse(parameters);
-  return parsed.success ? ok(parsed.data) : invalid(toFieldErrors(parsed.error.issues, "query"));
+  return parsed.success ? ok(parsed.data) : invalid(toFieldErrors(parsed.error.issues, parameters, { in: "query" }));
 }
 
 function registryCalls(deps: ControlDependencies, caller: Caller): RegistryCalls {
@@ -150,7 +160,13 @@ function registryCalls(deps: ControlDependencies, caller: Caller): RegistryCalls
   const settle = <T>(asked: Result<Result<T, RegistryError>, RegistryUnavailable>, isWrite: boolean): Outcome<T> => {
     if (!asked.ok) {
       const { cause, reason, maybeDone } = asked.error;
-      logError(cause, { part: "control", reason, maybeDone, workspace: caller.workspace, requestId: caller.actor.requestId });
+      logError(cause, {
+        part: "control",
+        reason,
+        maybeDone,
+        workspace: caller.workspace,
+        requestId: caller.actor.requestId,
+      });
       return err(fromUnavailable(asked.error, isWrite));
     }
     return asked.value.ok ? asked.value : err(fromRegistry(asked.value.error, isWrite));

@@ -26,7 +26,9 @@ const ownerSchema = z
   })
   .openapi("Owner");
 
-const ownerPageSchema = z.strictObject({ data: z.array(ownerSchema), nextCursor: z.string().nullable() }).openapi("OwnerPage");
+const ownerPageSchema = z
+  .strictObject({ data: z.array(ownerSchema), nextCursor: z.string().nullable() })
+  .openapi("OwnerPage");
 
 const putOwnerSchema = z
   .strictObject({
@@ -53,7 +55,9 @@ export const listOwners = defineOperation({
   success: { status: 200, description: "One page.", schema: ownerPageSchema },
   problems: [],
   async handle({ query, registry }) {
-    const page = await registry.read((keys) => keys.listOwners(query.limit ?? DEFAULT_LIST_LIMIT, query.cursor ?? null));
+    const page = await registry.read((keys) =>
+      keys.listOwners(query.limit ?? DEFAULT_LIST_LIMIT, query.cursor ?? null),
+    );
     return page.ok ? ok({ status: 200, body: page.value }) : page;
   },
 });

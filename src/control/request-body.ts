@@ -105,4 +105,6 @@ function inspect(root: unknown): readonly FieldError[] {
   return [];
 }
 
-const KEY_IN_BODY: readonly FieldError[] = [{ pointer: "", detail: "Holds what looks like a whole key. Keys are never sent here." }];
+const KEY_IN_BODY: readonly FieldError[] = [
+  { pointer: "", detail: "Holds what looks like a whole key. Keys are never sent here." },
+];

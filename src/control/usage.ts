@@ -17,21 +17,34 @@ function filter(description: string, value: z.ZodString = z.string().max(MAX_FIL
   return z
     .union([value, z.array(value).max(MAX_FILTER_VALUES)])
     .optional()
-    .openapi({ param: { explode: true }, type: "array", items: { type: "string" }, maxItems: MAX_FILTER_VALUES, description });
+    .openapi({
+      param: { explode: true },
+      type: "array",
+      items: { type: "string" },
+      maxItems: MAX_FILTER_VALUES,
+      description,
+    });
 }
 
 const groupBySchema = z
   .union([z.string().max(128), z.array(z.string().max(128)).max(USAGE_DIMENSIONS.length)])
   .transform((names) => [names].flat().join(","))
   .refine(
-    (names) => names.split(",").every((name) => name === "" || (USAGE_DIMENSIONS as readonly string[]).includes(name.trim())),
+    (names) =>
+      names.split(",").every((name) => name === "" || (USAGE_DIMENSIONS as readonly string[]).includes(name.trim())),
     `Must be among ${USAGE_DIMENSIONS.join(", ")}.`,
   )
   .optional()
-  .openapi({ type: "string", description: `Any of ${USAGE_DIMENSIONS.join(", ")}, separated by commas.`, example: "key,route" });
+  .openapi({
+    type: "string",
+    description: `Any of ${USAGE_DIMENSIONS.join(", ")}, separated by commas.`,
+    example: "key,route",
+  });
 
 const usageQuery = z.strictObject({
-  from: queryTimeSchema.optional().openapi({ description: "Absent: an hour of minutes, a day of hours or 30 days before `to`." }),
+  from: queryTimeSchema
+    .optional()
+    .openapi({ description: "Absent: an hour of minutes, a day of hours or 30 days before `to`." }),
   to: queryTimeSchema.optional().openapi({ description: "Absent: now." }),
   granularity: z.enum(["minute", "hour", "day"]).optional().openapi({ default: "hour" }),
   groupBy: groupBySchema,
@@ -55,7 +68,10 @@ const FIGURES = {
   averageLatencyMs: z.number().nullable().optional(),
 };
 
-const group = z.union([z.string(), z.int(), z.null()]).optional().openapi({ description: "With the `groupBy` of this name." });
+const group = z
+  .union([z.string(), z.int(), z.null()])
+  .optional()
+  .openapi({ description: "With the `groupBy` of this name." });
 
 const usageSchema = z
   .strictObject({

@@ -11,15 +11,24 @@ const PRINTABLE_MEMBER = /^[A-Za-z][A-Za-z0-9_-]{0,31}$/;
 
 const IDENTITY = new Set(["id", "lineageId", "workspace", "owner", "environment", "kind"]);
 
-export function toFieldErrors(issues: readonly Issue[], where?: "query" | "header", prefix = ""): readonly FieldError[] {
-  const errors: FieldError[] = [];
+export interface FaultPlace {
+  readonly in?: "query" | "header";
+  /** Pointer to what was parsed, where that is a part of the body. */
+  readonly prefix?: string;
+}
+
+/** @param input what was parsed: where an issue points at nothing in it, something is missing. */
+export function toFieldErrors(issues: readonly Issue[], input: unknown, place: FaultPlace = {}): readonly FieldError[] {
+  const byPointer = new Map<string, FieldError>();
   for (const issue of issues) {
-    for (const error of describe(issue, prefix)) {
-      if (errors.length >= MAX_REPORTED_ERRORS) return errors;
-      errors.push(where === undefined ? error : { ...error, in: where });
+    for (const error of describe(issue, input, place.prefix ?? "")) {
+      if (byPointer.size >= MAX_REPORTED_ERRORS) return [...byPointer.values()];
+      // The first thing that is wrong with a member is enough to put it right.
+      if (!byPointer.has(error.pointer))
+        byPointer.set(error.pointer, place.in === undefined ? error : { ...error, in: place.in });
     }
   }
-  return errors;
+  return [...byPointer.values()];
 }
 
 /** RFC 6901: `~` is `~0`, `/` is `~1`. */
@@ -27,11 +36,11 @@ export function toPointer(path: readonly PropertyKey[]): string {
   return path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
 
-function describe(issue: Issue, prefix: string): readonly FieldError[] {
+function describe(issue: Issue, input: unknown, prefix: string): readonly FieldError[] {
   // The members of `metadata` are the caller's own, so a path into them is not ours to repeat.
   const base = prefix + toPointer(issue.path.slice(0, issue.path[0] === "metadata" ? 1 : undefined));
   if (issue.code === "unrecognized_keys") return issue.keys.map((member) => describeUnknown(base, member));
-  return [{ pointer: base, detail: sentence(issue) }];
+  return [{ pointer: base, detail: isMissing(input, issue.path) ? "Is required." : sentence(issue) }];
 }
 
 function describeUnknown(base: string, member: string): FieldError {
@@ -40,12 +49,19 @@ function describeUnknown(base: string, member: string): FieldError {
   return { pointer: base + toPointer([member]), detail };
 }
 
+function isMissing(input: unknown, path: readonly PropertyKey[]): boolean {
+  let value = input;
+  for (const part of path) {
+    if (typeof value !== "object" || value === null) return false;
+    value = Object.hasOwn(value, part) ? Reflect.get(value, part) : undefined;
+  }
+  return value === undefined;
+}
+
 function sentence(issue: Issue): string {
   switch (issue.code) {
     case "invalid_type":
-      return issue.input === undefined && issue.message.endsWith("received undefined")
-        ? "Is required."
-        : `Must be ${article(issue.expected)}.`;
+      return `Must be ${article(issue.expected)}.`;
     case "too_big":
       return `Must be at most ${issue.maximum}${unitOf(issue.origin)}.`;
     case "too_small":

@@ -59,7 +59,13 @@ export function openControl(changes: Partial<ControlDependencies> = {}) {
     return { status: response.status, headers: response.headers, body: parse(received) };
   }
 
-  const input = (change: object = {}) => ({ name: "Test", owner: "acme", environment: "live", scopes: ["charges:read"], ...change });
+  const input = (change: object = {}) => ({
+    name: "Test",
+    owner: "acme",
+    environment: "live",
+    scopes: ["charges:read"],
+    ...change,
+  });
 
   return {
     app,

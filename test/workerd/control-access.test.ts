@@ -82,15 +82,22 @@ describe("callers", () => {
   });
 
   test("what the check says of a key is what its bearer hears", async () => {
-    const refused = openControl({ authenticate: async () => err({ code: "verification_unavailable", detail: "Later.", retryAfterSeconds: 7 }) });
+    const refused = openControl({
+      authenticate: async () => err({ code: "verification_unavailable", detail: "Later.", retryAfterSeconds: 7 }),
+    });
     const answered = await refused.call("GET", "/keys", { token: "some-admin-key" });
     expect([answered.status, answered.headers.get("Retry-After")]).toEqual([503, "7"]);
   });
 
   test("without a root token, or with one too short to be a secret, there is no root", async () => {
     for (const token of [undefined, "", "short"]) {
-      const rootless = openControl({ env: { KEY_REGISTRY: env.KEY_REGISTRY, CONTROL_RATE: env.CONTROL_RATE, LATCHKEY_ROOT_TOKEN: token } });
-      expect((await rootless.call("GET", "/keys", { token: token === undefined || token === "" ? "undefined" : token })).status).toBe(401);
+      const rootless = openControl({
+        env: { KEY_REGISTRY: env.KEY_REGISTRY, CONTROL_RATE: env.CONTROL_RATE, LATCHKEY_ROOT_TOKEN: token },
+      });
+      expect(
+        (await rootless.call("GET", "/keys", { token: token === undefined || token === "" ? "undefined" : token }))
+          .status,
+      ).toBe(401);
       expect((await rootless.call("GET", "/keys")).status).toBe(401);
     }
   });
@@ -101,15 +108,23 @@ describe("callers", () => {
       asked.push(key);
       return { success: false };
     };
-    const busy = openControl({ env: { KEY_REGISTRY: env.KEY_REGISTRY, CONTROL_RATE: { limit }, LATCHKEY_ROOT_TOKEN: ROOT } });
+    const busy = openControl({
+      env: { KEY_REGISTRY: env.KEY_REGISTRY, CONTROL_RATE: { limit }, LATCHKEY_ROOT_TOKEN: ROOT },
+    });
     const answered = await busy.call("GET", "/keys");
-    expect([answered.status, answered.body["code"], answered.headers.get("Retry-After")]).toEqual([429, "rate_limited", "10"]);
+    expect([answered.status, answered.body["code"], answered.headers.get("Retry-After")]).toEqual([
+      429,
+      "rate_limited",
+      "10",
+    ]);
     expect(asked).toEqual([`${busy.workspace}/root`]);
   });
 
   test("a limiter that fails stops nobody", async () => {
     const broken = { limit: () => Promise.reject(new Error("down")) };
-    const open = openControl({ env: { KEY_REGISTRY: env.KEY_REGISTRY, CONTROL_RATE: broken, LATCHKEY_ROOT_TOKEN: ROOT } });
+    const open = openControl({
+      env: { KEY_REGISTRY: env.KEY_REGISTRY, CONTROL_RATE: broken, LATCHKEY_ROOT_TOKEN: ROOT },
+    });
     expect((await open.call("GET", "/keys")).status).toBe(200);
   });
 });
@@ -117,7 +132,8 @@ describe("callers", () => {
 describe("workspaces", () => {
   test("an admin key acts in its own workspace, and may name no other", async () => {
     const admin = await control.admin("keys:read");
-    const named = (workspace: string) => control.call("GET", "/keys", { token: admin.key, headers: { "X-Latchkey-Workspace": workspace } });
+    const named = (workspace: string) =>
+      control.call("GET", "/keys", { token: admin.key, headers: { "X-Latchkey-Workspace": workspace } });
     expect((await named(control.workspace)).status).toBe(200);
     expect((await named("default")).status).toBe(403);
   });
@@ -140,7 +156,9 @@ describe("workspaces", () => {
 
   test("root acts where it says, and a name that is none is a fault of the header", async () => {
     const answered = await control.call("GET", "/keys", { workspace: "not a name" });
-    expect(answered.body["errors"]).toEqual([{ pointer: "/X-Latchkey-Workspace", detail: "Not the name of a workspace.", in: "header" }]);
+    expect(answered.body["errors"]).toEqual([
+      { pointer: "/X-Latchkey-Workspace", detail: "Not the name of a workspace.", in: "header" },
+    ]);
   });
 });
 
@@ -178,7 +196,10 @@ describe("no key gives away, or takes over, more than it holds", () => {
     const writer = await control.admin("keys:write");
     const peer = await control.admin("keys:write");
     for (const id of [writer.id, peer.id]) {
-      const answered = await control.call("PATCH", `/keys/${id}`, { token: writer.key, body: { scopes: ["keys:write", "audit:read"] } });
+      const answered = await control.call("PATCH", `/keys/${id}`, {
+        token: writer.key,
+        body: { scopes: ["keys:write", "audit:read"] },
+      });
       expect(answered.status).toBe(403);
     }
     expect((await control.call("POST", `/keys/${peer.id}/rotate`, { token: writer.key })).status).toBe(201);
@@ -187,7 +208,10 @@ describe("no key gives away, or takes over, more than it holds", () => {
   test("who may revoke may revoke any key: containment does not wait", async () => {
     const revoker = await control.admin("keys:revoke");
     const target = await control.admin("admin:*");
-    const answered = await control.call("POST", `/keys/${target.id}/revoke`, { token: revoker.key, body: { reason: "leaked" } });
+    const answered = await control.call("POST", `/keys/${target.id}/revoke`, {
+      token: revoker.key,
+      body: { reason: "leaked" },
+    });
     expect(answered.status).toBe(200);
   });
 
@@ -200,6 +224,8 @@ describe("no key gives away, or takes over, more than it holds", () => {
       const patched = await control.call("PATCH", `/keys/${made.body["id"]}`, { body: { policy } });
       expect([patched.status, patched.body["policy"]["strict"]]).toEqual([200, true]);
     }
-    expect((await control.call("PATCH", `/keys/${made.body["id"]}`, { body: { policy: { strict: false } } })).status).toBe(400);
+    expect(
+      (await control.call("PATCH", `/keys/${made.body["id"]}`, { body: { policy: { strict: false } } })).status,
+    ).toBe(400);
   });
 });

@@ -26,7 +26,10 @@ export function plainText(maxCharacters: number) {
     .refine((text) => text.isWellFormed(), "Must be valid Unicode.");
 }
 
-export const nameSchema = plainText(MAX_NAME_CHARACTERS).openapi({ description: "For people.", example: "Billing worker" });
+export const nameSchema = plainText(MAX_NAME_CHARACTERS).openapi({
+  description: "For people.",
+  example: "Billing worker",
+});
 
 export const ownerIdSchema = z
   .string()
@@ -94,7 +97,13 @@ export function wholeNumber(min: number, max: number) {
 export const pageQuery = {
   limit: wholeNumber(1, MAX_LIST_LIMIT)
     .optional()
-    .openapi({ type: "integer", minimum: 1, maximum: MAX_LIST_LIMIT, default: DEFAULT_LIST_LIMIT, description: "Entries to a page." }),
+    .openapi({
+      type: "integer",
+      minimum: 1,
+      maximum: MAX_LIST_LIMIT,
+      default: DEFAULT_LIST_LIMIT,
+      description: "Entries to a page.",
+    }),
   cursor: z.string().min(1).max(MAX_CURSOR_CHARACTERS).optional().openapi({
     description: "`nextCursor` of the page before.",
   }),
@@ -102,7 +111,9 @@ export const pageQuery = {
 
 export const problemSchema = z
   .object({
-    type: z.string().openapi({ description: "Path of a page on this code.", example: "/_latchkey/problems/request_invalid" }),
+    type: z
+      .string()
+      .openapi({ description: "Path of a page on this code.", example: "/_latchkey/problems/request_invalid" }),
     title: z.string().openapi({ example: "Invalid request" }),
     status: z.int().openapi({ example: 400 }),
     detail: z.string().openapi({ example: "The request has faults; see errors." }),
@@ -111,13 +122,18 @@ export const problemSchema = z
     errors: z
       .array(
         z.object({
-          pointer: z.string().openapi({ description: "RFC 6901, into the body unless `in` is there.", example: "/limits/0/window" }),
+          pointer: z
+            .string()
+            .openapi({ description: "RFC 6901, into the body unless `in` is there.", example: "/limits/0/window" }),
           detail: z.string().openapi({ example: "Must be at least 1." }),
           in: z.enum(["query", "path", "header"]).optional(),
         }),
       )
       .optional()
       .openapi({ description: "With `request_invalid`: each fault." }),
-    violatedPolicies: z.array(z.string()).optional().openapi({ description: "With 429: names of the limits that refused." }),
+    violatedPolicies: z
+      .array(z.string())
+      .optional()
+      .openapi({ description: "With 429: names of the limits that refused." }),
   })
   .openapi("Problem", { description: "RFC 9457 problem details." });

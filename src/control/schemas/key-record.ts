@@ -14,7 +14,12 @@ export const keyIdSchema = z.string().openapi({ example: KEY_ID_EXAMPLE });
 
 const RECORD_MEMBERS = {
   id: keyIdSchema,
-  lineageId: z.string().openapi({ description: "Outlives each secret: counters belong to it.", example: "lin_01jd8q3v5x9k2m4n6p8r0s2t4v" }),
+  lineageId: z
+    .string()
+    .openapi({
+      description: "Outlives each secret: counters belong to it.",
+      example: "lin_01jd8q3v5x9k2m4n6p8r0s2t4v",
+    }),
   workspace: z.string().openapi({ example: "default" }),
   name: z.string().openapi({ example: "Billing worker" }),
   owner: z.string().openapi({ example: "acme" }),
@@ -35,7 +40,9 @@ const RECORD_MEMBERS = {
   updatedAt: sentTimeSchema,
   notBefore: sentTimeSchema.nullable(),
   expiresAt: sentTimeSchema.nullable(),
-  notAfter: sentTimeSchema.nullable().openapi({ description: "The end of a rotation's overlap, on the key that is being replaced." }),
+  notAfter: sentTimeSchema
+    .nullable()
+    .openapi({ description: "The end of a rotation's overlap, on the key that is being replaced." }),
   rotatedFrom: keyIdSchema.nullable(),
   revokedAt: sentTimeSchema.nullable(),
   revokedReason: revocationReasonSchema.nullable(),
@@ -58,7 +65,8 @@ export const revokedKeySchema = z
   .strictObject({
     ...RECORD_MEMBERS,
     effectiveBy: sentTimeSchema.nullable().openapi({
-      description: "From here on no request passes anywhere. `null` while `delivery` is pending: the bound counts from the delivery.",
+      description:
+        "From here on no request passes anywhere. `null` while `delivery` is pending: the bound counts from the delivery.",
     }),
     delivery: z.enum(["delivered", "pending"]).openapi({
       description: "Whether the key's meter has taken the revocation. Pending ones are tried again until it has.",

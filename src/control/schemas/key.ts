@@ -36,7 +36,9 @@ export const scopesSchema = z
   .array(scopeSchema)
   .max(MAX_SCOPES)
   .transform(distinct)
-  .openapi({ description: "`charges:*` covers every action on charges. An admin key takes the scopes of the control API only." });
+  .openapi({
+    description: "`charges:*` covers every action on charges. An admin key takes the scopes of the control API only.",
+  });
 
 export const tagsSchema = z
   .array(
@@ -90,7 +92,9 @@ const certificateSchema = z
 
 const BINDING_MEMBERS = {
   ips: entries(cidrSchema).openapi({ description: "Addresses and CIDR blocks; v4-mapped v6 counts as v4." }),
-  origins: entries(originSchema).openapi({ description: "Web origins; `*.example.com` for every https origin below it." }),
+  origins: entries(originSchema).openapi({
+    description: "Web origins; `*.example.com` for every https origin below it.",
+  }),
   countries: entries(countrySchema).openapi({ description: "ISO 3166-1 alpha-2." }),
   certificateSha256: entries(certificateSchema).openapi({ description: "SHA-256 of client certificates." }),
 };
@@ -102,11 +106,15 @@ export const bindingsSchema = z
     countries: BINDING_MEMBERS.countries.optional(),
     certificateSha256: BINDING_MEMBERS.certificateSha256.optional(),
   })
-  .openapi("Bindings", { description: "Where a key may be used from. Each list that has entries must be met by one of them." });
+  .openapi("Bindings", {
+    description: "Where a key may be used from. Each list that has entries must be met by one of them.",
+  });
 
 const POLICY_MEMBERS = {
   strict: z.boolean().openapi({ description: "Every request asks the meter: a revocation stops the key at once." }),
-  onMeterUnavailable: z.enum(["open", "closed"]).openapi({ description: "While the meter cannot be asked: refuse, or go on for `graceSeconds`." }),
+  onMeterUnavailable: z
+    .enum(["open", "closed"])
+    .openapi({ description: "While the meter cannot be asked: refuse, or go on for `graceSeconds`." }),
   graceSeconds: z.int().min(0).max(MAX_GRACE_SECONDS),
   leaseTtlSeconds: z
     .number()
@@ -159,14 +167,16 @@ const hashSchema = z
   })
   .openapi("ImportedHash", { description: "SHA-256 of the whole key, as its bearer presents it." });
 
-export const importItemSchema = z
-  .strictObject({ hash: hashSchema, ...ISSUANCE_MEMBERS })
-  .openapi("ImportedKey", {
-    example: {
-      hash: { algorithm: "sha256", encoding: "hex", value: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" },
-      ...CREATE_EXAMPLE,
+export const importItemSchema = z.strictObject({ hash: hashSchema, ...ISSUANCE_MEMBERS }).openapi("ImportedKey", {
+  example: {
+    hash: {
+      algorithm: "sha256",
+      encoding: "hex",
+      value: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     },
-  });
+    ...CREATE_EXAMPLE,
+  },
+});
 
 /** Merge-patch (RFC 7396): `null` takes a member away. */
 export const patchKeySchema = z
@@ -198,10 +208,17 @@ export const patchKeySchema = z
       .refine(metadataFits, METADATA_TOO_LARGE)
       .nullable()
       .optional()
-      .openapi({ type: ["object", "null"], additionalProperties: true, description: "Merged into what is there; a member set to null goes." }),
+      .openapi({
+        type: ["object", "null"],
+        additionalProperties: true,
+        description: "Merged into what is there; a member set to null goes.",
+      }),
     tags: tagsSchema.nullable().optional(),
     purpose: purposeSchema.nullable().optional(),
     notBefore: timeSchema.nullable().optional(),
     expiresAt: timeSchema.nullable().optional(),
   })
-  .openapi("KeyPatch", { description: "JSON merge patch (RFC 7396) of everything but the key's identity.", example: { plan: "free", metadata: { seats: 5 } } });
+  .openapi("KeyPatch", {
+    description: "JSON merge patch (RFC 7396) of everything but the key's identity.",
+    example: { plan: "free", metadata: { seats: 5 } },
+  });

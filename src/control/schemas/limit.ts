@@ -18,9 +18,15 @@ export const limitSchema = z
       .max(MAX_LIMIT_NAME_CHARACTERS)
       .regex(LIMIT_NAME_PATTERN, "Must be letters, digits or ._- and start with a letter or digit.")
       .openapi({ description: "Overrides the plan's limit of the same name.", example: "burst" }),
-    limit: z.int().min(0).max(MAX_LIMIT_UNITS).openapi({ description: "Cost units that one window holds.", example: 100 }),
+    limit: z
+      .int()
+      .min(0)
+      .max(MAX_LIMIT_UNITS)
+      .openapi({ description: "Cost units that one window holds.", example: 100 }),
     window: windowSchema,
-    kind: z.enum(["rate", "quota"]).openapi({ description: "A `rate` refuses with `rate_limited`, a `quota` with `quota_exhausted`." }),
+    kind: z
+      .enum(["rate", "quota"])
+      .openapi({ description: "A `rate` refuses with `rate_limited`, a `quota` with `quota_exhausted`." }),
   })
   .openapi("Limit");
 
@@ -32,7 +38,11 @@ export const limitsSchema = z
     const seen = new Set<string>();
     for (const [index, { name }] of limits.entries()) {
       if (seen.has(name)) {
-        context.addIssue({ code: "custom", path: [index, "name"], message: "Another limit in this list has this name." });
+        context.addIssue({
+          code: "custom",
+          path: [index, "name"],
+          message: "Another limit in this list has this name.",
+        });
       }
       seen.add(name);
     }
