@@ -17,7 +17,13 @@ const DIGEST_CHARACTERS = 22;
  * Counts the batches that were not counted yet. To be called in a transaction, after `rollUp`. Everything is summed in memory
  * first, so that the rows written follow the distinct groups and not the events.
  */
-export function ingestBatches(sql: SqlStorage, batches: readonly LedgerBatch[], marks: LedgerMarks, seriesIds: SeriesIds, now: number): IngestAnswer {
+export function ingestBatches(
+  sql: SqlStorage,
+  batches: readonly LedgerBatch[],
+  marks: LedgerMarks,
+  seriesIds: SeriesIds,
+  now: number,
+): IngestAnswer {
   let rowsWritten = 0;
   const outcomes: BatchOutcome[] = [];
   const fresh: UsageEvent[] = [];
@@ -98,7 +104,11 @@ function addRow(sql: SqlStorage, table: string, { bucket, series, sums }: Row): 
 }
 
 /** The number that stands for a set of dimensions; made when it is first seen. */
-function seriesId(sql: SqlStorage, group: MinuteSum, seriesIds: SeriesIds): { readonly id: number; readonly rowsWritten: number } {
+function seriesId(
+  sql: SqlStorage,
+  group: MinuteSum,
+  seriesIds: SeriesIds,
+): { readonly id: number; readonly rowsWritten: number } {
   const known = seriesIds.get(group.seriesKey);
   if (known !== undefined) return { id: known, rowsWritten: 0 };
   const digest = createHash("sha256").update(group.seriesKey).digest("base64url").slice(0, DIGEST_CHARACTERS);
@@ -202,14 +212,21 @@ function untoldOf(sql: SqlStorage, uses: readonly KeyUse[]): readonly KeyUse[] {
 export function confirmUses(sql: SqlStorage, uses: readonly KeyUse[]): number {
   let rowsWritten = 0;
   for (const use of uses) {
-    rowsWritten += sql.exec(`UPDATE key_use SET told = ? WHERE key_id = ? AND told < ?`, use.time, use.keyId, use.time).rowsWritten;
+    rowsWritten += sql.exec(
+      `UPDATE key_use SET told = ? WHERE key_id = ? AND told < ?`,
+      use.time,
+      use.keyId,
+      use.time,
+    ).rowsWritten;
   }
   return rowsWritten;
 }
 
 export function pendingUses(sql: SqlStorage, limit: number): readonly KeyUse[] {
   return sql
-    .exec<{ keyId: string; time: number }>(`SELECT key_id AS keyId, last_used AS time FROM key_use WHERE told < last_used LIMIT ?`, limit)
+    .exec<{ keyId: string; time: number }>(
+      `SELECT key_id AS keyId, last_used AS time FROM key_use WHERE told < last_used LIMIT ?`,
+      limit,
+    )
     .toArray();
 }
-

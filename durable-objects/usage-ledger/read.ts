@@ -1,7 +1,14 @@
 import { MAX_USAGE_ROWS } from "../../src/constants.ts";
 import type { Result } from "../../src/result.ts";
 import { ok } from "../../src/result.ts";
-import type { UsageDimension, UsageFilters, UsagePart, UsagePoint, UsageQuery, UsageQueryError } from "../../src/usage/query.ts";
+import type {
+  UsageDimension,
+  UsageFilters,
+  UsagePart,
+  UsagePoint,
+  UsageQuery,
+  UsageQueryError,
+} from "../../src/usage/query.ts";
 import { USAGE_DIMENSIONS, mergePoints, tooManyPoints } from "../../src/usage/query.ts";
 import type { Granularity } from "../../src/usage/rollup.ts";
 import { GRANULARITY_SECONDS, HOUR_SECONDS } from "../../src/usage/rollup.ts";
@@ -77,7 +84,10 @@ function readSegment(sql: SqlStorage, segment: Segment, query: UsageQuery): read
 }
 
 /** One bound parameter for each dimension, however many values: a statement has at most 100. */
-function filterSql(filters: UsageFilters): { readonly conditions: readonly string[]; readonly values: readonly string[] } {
+function filterSql(filters: UsageFilters): {
+  readonly conditions: readonly string[];
+  readonly values: readonly string[];
+} {
   const conditions: string[] = [];
   const values: string[] = [];
   for (const dimension of USAGE_DIMENSIONS) {
@@ -126,7 +136,11 @@ export function readLineagesUsed(
 ): readonly string[] {
   const hourMs = HOUR_SECONDS * 1_000;
   const found = new Set<string>();
-  for (const [table, start, end] of hourTables(Math.floor(range.from / hourMs) * HOUR_SECONDS, Math.ceil(range.to / hourMs) * HOUR_SECONDS, marks)) {
+  for (const [table, start, end] of hourTables(
+    Math.floor(range.from / hourMs) * HOUR_SECONDS,
+    Math.ceil(range.to / hourMs) * HOUR_SECONDS,
+    marks,
+  )) {
     const rows = sql.exec<{ lineageId: string }>(
       `SELECT DISTINCT s.lineage_id AS lineageId FROM ${table} r JOIN series s ON s.id = r.series
        WHERE r.bucket >= ? AND r.bucket < ? AND s.lineage_id > ? ORDER BY lineageId LIMIT ?`,
@@ -140,7 +154,11 @@ export function readLineagesUsed(
   return [...found].toSorted().slice(0, range.limit);
 }
 
-function hourTables(from: number, to: number, marks: LedgerMarks): readonly (readonly [table: string, from: number, to: number])[] {
+function hourTables(
+  from: number,
+  to: number,
+  marks: LedgerMarks,
+): readonly (readonly [table: string, from: number, to: number])[] {
   return [
     ["usage_hour", from, Math.min(to, marks.hourMark)],
     ["usage_minute", Math.max(from, marks.hourMark), to],

@@ -21,9 +21,15 @@ export function nextSlice(sql: SqlStorage, marks: LedgerMarks, now: number, limi
   if (open === null) return null;
   const from = open.hour * 1_000;
   const to = from + HOUR_MS;
-  const found = readLineagesUsed(sql, { from: from - USED_AROUND_HOURS * HOUR_MS, to, cursor: open.cursor, limit: limit + 1 }, marks);
+  const found = readLineagesUsed(
+    sql,
+    { from: from - USED_AROUND_HOURS * HOUR_MS, to, cursor: open.cursor, limit: limit + 1 },
+    marks,
+  );
   const lineageIds = found.slice(0, limit);
-  const costs = new Map(readCostByLineageHour(sql, { lineageIds, from, to }, marks).map((of) => [of.lineageId, of.cost]));
+  const costs = new Map(
+    readCostByLineageHour(sql, { lineageIds, from, to }, marks).map((of) => [of.lineageId, of.cost]),
+  );
   return {
     hour: from,
     first: open.cursor === "",
@@ -64,8 +70,13 @@ export function recordResult(sql: SqlStorage, result: ReconciliationResult, now:
     rows +=
       meter === ledger
         ? sql.exec(`DELETE FROM reconciliation WHERE hour = ? AND lineage_id = ?`, hour, lineageId).rowsWritten
-        : sql.exec(`INSERT OR REPLACE INTO reconciliation (hour, lineage_id, meter, ledger) VALUES (?, ?, ?, ?)`, hour, lineageId, meter, ledger)
-            .rowsWritten;
+        : sql.exec(
+            `INSERT OR REPLACE INTO reconciliation (hour, lineage_id, meter, ledger) VALUES (?, ?, ?, ?)`,
+            hour,
+            lineageId,
+            meter,
+            ledger,
+          ).rowsWritten;
   }
   rows += sql.exec(
     `INSERT INTO reconciled_hour (hour, cursor, done, unchecked, checked_at) VALUES (?1, ?2, ?3, ?4, ?5)

@@ -25,7 +25,13 @@ export function readMarks(sql: SqlStorage, now: number): LedgerMarks {
 /** Sums what is over. To be called in a transaction; a second call finds nothing to do. Gives the rows written. */
 export function rollUp(sql: SqlStorage, now: number): number {
   return (
-    sumUp(sql, { from: "usage_minute", into: "usage_hour", mark: "hour_mark", seconds: HOUR_SECONDS, until: bucketOf(now - ROLL_UP_SLACK_MS, HOUR_SECONDS) }) +
+    sumUp(sql, {
+      from: "usage_minute",
+      into: "usage_hour",
+      mark: "hour_mark",
+      seconds: HOUR_SECONDS,
+      until: bucketOf(now - ROLL_UP_SLACK_MS, HOUR_SECONDS),
+    }) +
     sumUp(sql, {
       from: "usage_hour",
       into: "usage_day",
@@ -72,7 +78,10 @@ export function sweep(sql: SqlStorage, now: number): number {
     ).rowsWritten;
     rows += sql.exec(`DELETE FROM key_use WHERE last_used < ?`, horizons.dayHorizon * 1_000).rowsWritten;
   }
-  rows += sql.exec(`DELETE FROM batch WHERE batch_id < ?`, idFloor(BATCH_ID_PREFIX, Math.max(0, now - BATCH_MEMORY_DAYS * DAY_MS))).rowsWritten;
+  rows += sql.exec(
+    `DELETE FROM batch WHERE batch_id < ?`,
+    idFloor(BATCH_ID_PREFIX, Math.max(0, now - BATCH_MEMORY_DAYS * DAY_MS)),
+  ).rowsWritten;
   rows += sql.exec(`DELETE FROM reconciliation WHERE hour < ?`, horizons.hourHorizon).rowsWritten;
   rows += sql.exec(`DELETE FROM reconciled_hour WHERE hour < ?`, horizons.hourHorizon).rowsWritten;
   return rows;

@@ -68,14 +68,17 @@ export const MIGRATIONS: readonly string[] = [
   `,
 ];
 
-/** Names in `state`, all epoch seconds: up to where hours and days are summed, and the hour in which the ledger began. */
-type StateName = "hour_mark" | "day_mark" | "first_hour";
+/**
+ * Names in `state`. Epoch seconds: up to where hours and days are summed, and the hour in which the ledger began.
+ * Epoch ms: `alarm_at`, so that an object that wakes for each batch does not set (and pay for) its alarm each time.
+ */
+type StateName = "hour_mark" | "day_mark" | "first_hour" | "alarm_at";
 
 /** The marks of a new ledger. What comes late for an earlier hour is written to that hour directly. */
 export function beginState(sql: SqlStorage, now: number): void {
   const hour = bucketOf(now, HOUR_SECONDS);
   sql.exec(
-    `INSERT OR IGNORE INTO state (name, value) VALUES ('hour_mark', ?), ('day_mark', ?), ('first_hour', ?)`,
+    `INSERT OR IGNORE INTO state (name, value) VALUES ('hour_mark', ?), ('day_mark', ?), ('first_hour', ?), ('alarm_at', 0)`,
     hour,
     bucketOf(now, DAY_SECONDS),
     hour,

@@ -18,11 +18,12 @@ import { confirmUses, ingestBatches, pendingUses } from "./ingest.ts";
 import { readCostByLineageHour, readLineagesUsed, readUsage } from "./read.ts";
 import { nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
 import { readMarks, rollUp, sweep } from "./roll-up.ts";
-import { MIGRATIONS, beginState } from "./schema.ts";
+import { MIGRATIONS, beginState, readState, writeState } from "./schema.ts";
 
 /** The alarm runs this long after the hour, when that hour can be summed. */
 const ALARM_PAST_HOUR_MS = 150_000;
 const HOUR_MS = HOUR_SECONDS * 1_000;
+const DAY_MS = 24 * HOUR_MS;
 
 /**
  * Keeps what happened, once: takes batches of usage events however often they come, and answers sums of them.
@@ -117,7 +118,12 @@ export class UsageLedger extends DurableObject<Env> {
           latencyMs: Number(row.latencyMs),
         })),
       reconciliation: reconciliationStatus(this.#sql),
-      sinceStart: { batches: this.#batches, duplicates: this.#duplicates, events: this.#events, rowsWritten: this.#rowsWritten },
+      sinceStart: {
+        batches: this.#batches,
+        duplicates: this.#duplicates,
+        events: this.#events,
+        rowsWritten: this.#rowsWritten,
+      },
     };
   }
 
@@ -139,27 +145,42 @@ export class UsageLedger extends DurableObject<Env> {
     const now = Date.now();
     this.#rollUp(now);
     this.#rowsWritten += this.ctx.storage.transactionSync(() => sweep(this.#sql, now));
-    // An idle ledger sleeps once it is empty of minutes: hours and days wait for the next event to be swept.
-    const { kept } = this.#sql.exec<{ kept: number }>(`SELECT EXISTS (SELECT 1 FROM usage_minute) AS kept`).one();
-    if (kept === 1) await this.ctx.storage.setAlarm(nextAlarm(now));
+    const next = nextAlarm(this.#sql, now);
+    if (next !== null) await this.#setAlarm(next);
   }
 
   #rollUp(now: number): void {
     this.#rowsWritten += this.ctx.storage.transactionSync(() => rollUp(this.#sql, now));
   }
 
-  #alarmAt = 0;
-
-  /** At most one call an hour; setting the same alarm again is harmless. */
+  /** After an ingest there are minutes to sum: at most one row an hour. */
   #ensureAlarm(now: number): void {
-    if (this.#alarmAt > now) return;
-    this.#alarmAt = nextAlarm(now);
+    const next = afterHour(now);
+    const at = readState(this.#sql, "alarm_at");
     // Not awaited: the output gate holds the answer until it is durable, like every other write.
-    void this.ctx.storage.setAlarm(this.#alarmAt);
+    if (at <= now || at > next) void this.#setAlarm(next);
+  }
+
+  /** Both writes or neither: nothing is awaited between them. */
+  async #setAlarm(at: number): Promise<void> {
+    this.#rowsWritten += 1 + writeState(this.#sql, "alarm_at", at);
+    await this.ctx.storage.setAlarm(at);
   }
 }
 
-function nextAlarm(now: number): number {
+/** Each hour while there are minutes, each day while there is anything that will be past its retention; then never. */
+function nextAlarm(sql: SqlStorage, now: number): number | null {
+  const { minutes, others } = sql
+    .exec<{ minutes: number; others: number }>(
+      `SELECT EXISTS (SELECT 1 FROM usage_minute) AS minutes,
+         EXISTS (SELECT 1 FROM usage_hour) OR EXISTS (SELECT 1 FROM usage_day) OR EXISTS (SELECT 1 FROM batch) AS others`,
+    )
+    .one();
+  if (minutes === 1) return afterHour(now);
+  return others === 1 ? now + DAY_MS : null;
+}
+
+function afterHour(now: number): number {
   const due = bucketOf(now, HOUR_SECONDS) * 1_000 + ALARM_PAST_HOUR_MS;
   return due > now ? due : due + HOUR_MS;
 }

@@ -98,7 +98,11 @@ async function deliver(delivery: Delivery, env: ConsumerEnv): Promise<UsesOfLedg
     return { name, workspace, uses: answer.uses };
   } catch (error) {
     for (const entry of entries) entry.failed = true;
-    logError(error, { message: "the ledger did not take events; they are retried", ledger: name, messages: entries.length });
+    logError(error, {
+      message: "the ledger did not take events; they are retried",
+      ledger: name,
+      messages: entries.length,
+    });
     return { name, workspace, uses: [] };
   }
 }

@@ -21,7 +21,8 @@ export function renderMetrics(families: readonly Family[]): string {
   for (const family of families) {
     if (family.samples.length === 0) continue;
     text += `# HELP ${family.name} ${escapeHelp(family.help)}\n# TYPE ${family.name} ${family.type}\n`;
-    for (const sample of family.samples) text += `${family.name}${renderLabels(sample.labels)} ${renderValue(sample.value)}\n`;
+    for (const sample of family.samples)
+      text += `${family.name}${renderLabels(sample.labels)} ${renderValue(sample.value)}\n`;
   }
   return text;
 }

@@ -35,10 +35,21 @@ export interface MetricsInput {
 /** The figures of one workspace. A part that does not answer is missing from them, and says so in `latchkey_part_up`. */
 export async function collectMetrics(env: MetricsEnv, workspace: string): Promise<Response> {
   const [ledgers, registry, queueBacklog] = await Promise.all([
-    orNull("ledger", () => Promise.all(ledgerNames(workspace).map((name) => askLedger(ledgerByName(env.USAGE_LEDGER, name).status(), METRICS_TIMEOUT_MS)))),
+    orNull("ledger", () =>
+      Promise.all(
+        ledgerNames(workspace).map((name) =>
+          askLedger(ledgerByName(env.USAGE_LEDGER, name).status(), METRICS_TIMEOUT_MS),
+        ),
+      ),
+    ),
     // The generated Env knows the class, whose type would pull it in here; its RPC surface is this interface.
-    orNull("registry", () => within((env.KEY_REGISTRY.getByName(workspace) as KeyRegistryApi).status(), METRICS_TIMEOUT_MS, "the registry")),
-    orNull("queue", async () => (await within(env.USAGE.metrics(), METRICS_TIMEOUT_MS, "the usage queue")).backlogCount),
+    orNull("registry", () =>
+      within((env.KEY_REGISTRY.getByName(workspace) as KeyRegistryApi).status(), METRICS_TIMEOUT_MS, "the registry"),
+    ),
+    orNull(
+      "queue",
+      async () => (await within(env.USAGE.metrics(), METRICS_TIMEOUT_MS, "the usage queue")).backlogCount,
+    ),
   ]);
   const text = renderMetrics(metricFamilies({ workspace, ledgers, registry, queueBacklog, isolate: counters }));
   return new Response(text, { headers: { "Content-Type": METRICS_CONTENT_TYPE, "Cache-Control": "no-store" } });
@@ -69,9 +80,17 @@ export function metricFamilies(input: MetricsInput): readonly Family[] {
     ...requestFamilies(input),
     ...reconciliationFamilies(input),
     ...registryFamilies(input),
-    gauge("latchkey_usage_queue_backlog_messages", "Messages waiting in the usage queue.", input.queueBacklog === null ? [] : [{ value: input.queueBacklog }]),
+    gauge(
+      "latchkey_usage_queue_backlog_messages",
+      "Messages waiting in the usage queue.",
+      input.queueBacklog === null ? [] : [{ value: input.queueBacklog }],
+    ),
     ...Object.entries(input.isolate).map(([name, value]) =>
-      counter(`latchkey_isolate_${snakeCase(name)}_total`, "Of the isolate that answered this scrape, since it started.", [{ value }]),
+      counter(
+        `latchkey_isolate_${snakeCase(name)}_total`,
+        "Of the isolate that answered this scrape, since it started.",
+        [{ value }],
+      ),
     ),
   ];
 }
@@ -95,19 +114,44 @@ function requestFamilies({ workspace, ledgers }: MetricsInput): readonly Family[
     counter(
       "latchkey_requests_total",
       "Requests by outcome code and status class, as counted by the ledger.",
-      outcomes.map(({ code, statusClass, requests }) => ({ labels: { workspace, code, status_class: statusClass }, value: requests })),
+      outcomes.map(({ code, statusClass, requests }) => ({
+        labels: { workspace, code, status_class: statusClass },
+        value: requests,
+      })),
     ),
-    counter("latchkey_requests_allowed_total", "Requests that were admitted.", sum((of) => (isAllowed(of.code) ? of.requests : 0))),
-    counter("latchkey_requests_refused_total", "Requests that Latchkey refused.", sum((of) => (isAllowed(of.code) ? 0 : of.requests))),
-    counter("latchkey_requests_limited_total", "Requests refused with 429.", sum((of) => (LIMIT_CODES.has(of.code) ? of.requests : 0))),
-    counter("latchkey_requests_degraded_total", "Requests admitted by policy while the meter could not be asked.", sum((of) => of.degraded)),
-    counter("latchkey_cost_units_total", "Cost units charged.", sum((of) => of.cost)),
-    counter("latchkey_request_duration_seconds_total", "Sum of request durations; divide its rate by that of latchkey_requests_total.", sum((of) => of.latencyMs / 1_000)),
-    gauge(
-      "latchkey_ledger_rows_written",
-      "Rows written by the ledger objects since they were started.",
-      [{ labels: { workspace }, value: ledgers.reduce((total, ledger) => total + ledger.sinceStart.rowsWritten, 0) }],
+    counter(
+      "latchkey_requests_allowed_total",
+      "Requests that were admitted.",
+      sum((of) => (isAllowed(of.code) ? of.requests : 0)),
     ),
+    counter(
+      "latchkey_requests_refused_total",
+      "Requests that Latchkey refused.",
+      sum((of) => (isAllowed(of.code) ? 0 : of.requests)),
+    ),
+    counter(
+      "latchkey_requests_limited_total",
+      "Requests refused with 429.",
+      sum((of) => (LIMIT_CODES.has(of.code) ? of.requests : 0)),
+    ),
+    counter(
+      "latchkey_requests_degraded_total",
+      "Requests admitted by policy while the meter could not be asked.",
+      sum((of) => of.degraded),
+    ),
+    counter(
+      "latchkey_cost_units_total",
+      "Cost units charged.",
+      sum((of) => of.cost),
+    ),
+    counter(
+      "latchkey_request_duration_seconds_total",
+      "Sum of request durations; divide its rate by that of latchkey_requests_total.",
+      sum((of) => of.latencyMs / 1_000),
+    ),
+    gauge("latchkey_ledger_rows_written", "Rows written by the ledger objects since they were started.", [
+      { labels: { workspace }, value: ledgers.reduce((total, ledger) => total + ledger.sinceStart.rowsWritten, 0) },
+    ]),
     gauge(
       "latchkey_ledger_duplicate_batches",
       "Batches that came again and were not counted again, since the ledger objects were started.",
@@ -116,7 +160,9 @@ function requestFamilies({ workspace, ledgers }: MetricsInput): readonly Family[
   ];
 }
 
-const LIMIT_CODES: ReadonlySet<string> = new Set(Object.entries(PROBLEMS).flatMap(([code, { status }]) => (status === 429 ? [code] : [])));
+const LIMIT_CODES: ReadonlySet<string> = new Set(
+  Object.entries(PROBLEMS).flatMap(([code, { status }]) => (status === 429 ? [code] : [])),
+);
 
 function sumOutcomes(ledgers: readonly LedgerStatus[]): readonly OutcomeSums[] {
   const sums = new Map<string, OutcomeSums>();
@@ -142,9 +188,21 @@ function reconciliationFamilies({ workspace, ledgers }: MetricsInput): readonly 
   ];
   const hours = all.flatMap(({ newestHour }) => (newestHour === null ? [] : [newestHour]));
   return [
-    gauge("latchkey_reconciliation_difference_units", "Sum of |meter - ledger| over lineages and hours; 0 is right.", sum((of) => of.differenceUnits)),
-    gauge("latchkey_reconciliation_lineages_differing", "Lineages with a difference.", sum((of) => of.lineagesDiffering)),
-    gauge("latchkey_reconciliation_lineages_unchecked", "Lineages and hours whose meter did not answer.", sum((of) => of.unchecked)),
+    gauge(
+      "latchkey_reconciliation_difference_units",
+      "Sum of |meter - ledger| over lineages and hours; 0 is right.",
+      sum((of) => of.differenceUnits),
+    ),
+    gauge(
+      "latchkey_reconciliation_lineages_differing",
+      "Lineages with a difference.",
+      sum((of) => of.lineagesDiffering),
+    ),
+    gauge(
+      "latchkey_reconciliation_lineages_unchecked",
+      "Lineages and hours whose meter did not answer.",
+      sum((of) => of.unchecked),
+    ),
     gauge(
       "latchkey_reconciliation_newest_hour_timestamp_seconds",
       "Start of the newest hour that is compared.",
@@ -158,13 +216,33 @@ function registryFamilies({ workspace, registry }: MetricsInput): readonly Famil
   const { revocationDelivery: delivery } = registry;
   const one = (value: number | null): readonly Sample[] => (value === null ? [] : [{ labels: { workspace }, value }]);
   return [
-    gauge("latchkey_keys", "Keys by status.", Object.entries(registry.keysByStatus).map(([status, value]) => ({ labels: { workspace, status }, value }))),
+    gauge(
+      "latchkey_keys",
+      "Keys by status.",
+      Object.entries(registry.keysByStatus).map(([status, value]) => ({ labels: { workspace, status }, value })),
+    ),
     counter("latchkey_keys_issued_total", "Keys ever issued or imported.", one(registry.keysIssuedTotal)),
-    gauge("latchkey_outbox_pending", "Changes that are still to be delivered to meters or KV.", one(registry.outboxPending)),
+    gauge(
+      "latchkey_outbox_pending",
+      "Changes that are still to be delivered to meters or KV.",
+      one(registry.outboxPending),
+    ),
     gauge("latchkey_outbox_oldest_seconds", "Age of the oldest of them.", one(registry.outboxOldestSeconds)),
-    gauge("latchkey_revocation_delivery_last_seconds", "From the last revocation's commit to the meter's acknowledgement.", one(delivery.lastSeconds)),
-    gauge("latchkey_revocation_delivery_max_seconds", "The longest such time since the registry object was started.", one(delivery.maxSeconds)),
-    counter("latchkey_revocations_delivered_total", "Revocations that the meter acknowledged since the registry object was started.", one(delivery.count)),
+    gauge(
+      "latchkey_revocation_delivery_last_seconds",
+      "From the last revocation's commit to the meter's acknowledgement.",
+      one(delivery.lastSeconds),
+    ),
+    gauge(
+      "latchkey_revocation_delivery_max_seconds",
+      "The longest such time since the registry object was started.",
+      one(delivery.maxSeconds),
+    ),
+    counter(
+      "latchkey_revocations_delivered_total",
+      "Revocations that the meter acknowledged since the registry object was started.",
+      one(delivery.count),
+    ),
   ];
 }
 

@@ -7,7 +7,16 @@ import { addSums, emptySums } from "./rollup.ts";
 /** What may be asked of the ledger (`GET /usage`), and the shape of its answer. Pure. */
 
 /** Names as the contract has them; the same for `groupBy` and for filters. */
-export const USAGE_DIMENSIONS = ["key", "owner", "route", "status", "code", "country", "environment", "lineage"] as const;
+export const USAGE_DIMENSIONS = [
+  "key",
+  "owner",
+  "route",
+  "status",
+  "code",
+  "country",
+  "environment",
+  "lineage",
+] as const;
 export type UsageDimension = (typeof USAGE_DIMENSIONS)[number];
 
 /** For each dimension the values that are wanted; `""` stands for "not known". Absent: all. */
@@ -60,7 +69,9 @@ export interface UsageAnswer {
   readonly from: string;
   readonly to: string;
   readonly granularity: Granularity;
-  readonly series: readonly (UsageFigures & { readonly start: string } & Readonly<Partial<Record<UsageDimension, string | number | null>>>)[];
+  readonly series: readonly (UsageFigures & { readonly start: string } & Readonly<
+      Partial<Record<UsageDimension, string | number | null>>
+    >)[];
   readonly totals: UsageFigures;
 }
 
@@ -112,7 +123,8 @@ function readFilters(params: URLSearchParams): Result<UsageFilters, UsageQueryEr
     if (values.length === 0) continue;
     if (values.length > MAX_FILTER_VALUES) return refuse(dimension, `takes at most ${MAX_FILTER_VALUES} values`);
     if (values.some((value) => value.length > MAX_FILTER_CHARACTERS)) return refuse(dimension, "is too long");
-    if (dimension === "status" && values.some((value) => !/^\d{3}$/.test(value))) return refuse(dimension, "must have three digits");
+    if (dimension === "status" && values.some((value) => !/^\d{3}$/.test(value)))
+      return refuse(dimension, "must have three digits");
     filters[dimension] = values;
   }
   return ok(filters);
@@ -155,7 +167,10 @@ export function mergePoints(lists: Iterable<readonly UsagePoint[]>): Result<read
 }
 
 export function tooManyPoints(): Result<never, UsageQueryError> {
-  return refuse("groupBy", `more than ${MAX_USAGE_ROWS} points; take a shorter range, a coarser granularity, a filter or fewer groups`);
+  return refuse(
+    "groupBy",
+    `more than ${MAX_USAGE_ROWS} points; take a shorter range, a coarser granularity, a filter or fewer groups`,
+  );
 }
 
 function compareGroups(a: UsagePoint["group"], b: UsagePoint["group"]): number {

@@ -75,10 +75,22 @@ async function reconcileNextSlice(env: ReconcileEnv, workspace: string, name: st
   }
   const { compared, unchecked } = await compareWithMeters(env, workspace, slice.hour, costs);
   await askLedger(
-    ledger.recordReconciliation({ hour: slice.hour, first: slice.first, nextCursor: slice.nextCursor, compared, unchecked }),
+    ledger.recordReconciliation({
+      hour: slice.hour,
+      first: slice.first,
+      nextCursor: slice.nextCursor,
+      compared,
+      unchecked,
+    }),
   );
   for (const { lineageId, meter, ledger: counted } of differing(compared)) {
-    logWarning("meter and ledger differ", { workspace, lineageId, hour: new Date(slice.hour).toISOString(), meter, ledger: counted });
+    logWarning("meter and ledger differ", {
+      workspace,
+      lineageId,
+      hour: new Date(slice.hour).toISOString(),
+      meter,
+      ledger: counted,
+    });
   }
 }
 
@@ -117,7 +129,10 @@ async function compareWithMeters(
         // The generated Env knows the class, whose type would pull it in here; this is the part of its RPC surface that is used.
         const meter = env.KEY_METER.getByName(`${workspace}/${lineageId}`) as SpendingMeter;
         const hours = await within(meter.spentByHour(hour, hour + HOUR_MS), METER_TIMEOUT_MS, "the meter");
-        spent.set(lineageId, hours.filter((of) => of.hour === hour).reduce((sum, of) => sum + of.spent, 0));
+        spent.set(
+          lineageId,
+          hours.filter((of) => of.hour === hour).reduce((sum, of) => sum + of.spent, 0),
+        );
         answered.set(lineageId, cost);
       } catch (error) {
         logWarning("a meter did not say what it spent", { workspace, lineageId, ...describeError(error) });
@@ -129,7 +144,11 @@ async function compareWithMeters(
 }
 
 /** Lineages that changed or were used since the hour began: one whose every event was lost is among them. */
-async function lineagesKnownToRegistry(env: ReconcileEnv, workspace: string, since: number): Promise<readonly string[]> {
+async function lineagesKnownToRegistry(
+  env: ReconcileEnv,
+  workspace: string,
+  since: number,
+): Promise<readonly string[]> {
   try {
     // As above: the RPC surface of the class is this interface.
     const registry = env.KEY_REGISTRY.getByName(workspace) as KeyRegistryApi;

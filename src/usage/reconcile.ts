@@ -8,7 +8,10 @@ export interface Comparison {
 }
 
 /** Every lineage that either side knows; a side that does not know it has 0. In order of lineage. */
-export function compareHour(meter: ReadonlyMap<string, number>, ledger: ReadonlyMap<string, number>): readonly Comparison[] {
+export function compareHour(
+  meter: ReadonlyMap<string, number>,
+  ledger: ReadonlyMap<string, number>,
+): readonly Comparison[] {
   return [...new Set([...meter.keys(), ...ledger.keys()])].toSorted().map((lineageId) => ({
     lineageId,
     meter: meter.get(lineageId) ?? 0,

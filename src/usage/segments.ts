@@ -42,7 +42,10 @@ export interface Segment {
  * Which table answers which part of the range: the coarsest that holds exactly that part. Whole minutes are exact as long as
  * minutes are kept; edges older than that are widened to the hour, and past the hours' retention to the day.
  */
-export function planSegments(query: Pick<UsageQuery, "from" | "to" | "granularity">, marks: LedgerMarks): Result<readonly Segment[], UsageQueryError> {
+export function planSegments(
+  query: Pick<UsageQuery, "from" | "to" | "granularity">,
+  marks: LedgerMarks,
+): Result<readonly Segment[], UsageQueryError> {
   const { granularity } = query;
   let from = widen(bucketOf(query.from, MINUTE_SECONDS), marks, "down");
   const to = widen(bucketOf(query.to + MINUTE_SECONDS * 1_000 - 1, MINUTE_SECONDS), marks, "up");
@@ -54,7 +57,7 @@ export function planSegments(query: Pick<UsageQuery, "from" | "to" | "granularit
   }
   from = Math.max(from, marks.dayHorizon);
   const segments: Segment[] = [];
-  for (let at = from; at < to; ) {
+  for (let at = from; at < to;) {
     const next = nextSegment(at, to, granularity, marks);
     segments.push(next);
     at = next.to;
@@ -76,10 +79,18 @@ function nextSegment(at: number, to: number, granularity: Granularity, marks: Le
   if (granularity !== "minute" && fits(at, to, HOUR_SECONDS, marks.hourMark)) {
     const end = Math.min(to - (to % HOUR_SECONDS), marks.hourMark);
     const day = ceilTo(at + 1, DAY_SECONDS);
-    return { table: "hour", from: at, to: granularity === "day" && fits(day, to, DAY_SECONDS, marks.dayMark) ? Math.min(end, day) : end };
+    return {
+      table: "hour",
+      from: at,
+      to: granularity === "day" && fits(day, to, DAY_SECONDS, marks.dayMark) ? Math.min(end, day) : end,
+    };
   }
   const hour = ceilTo(at + 1, HOUR_SECONDS);
-  return { table: "minute", from: at, to: granularity !== "minute" && fits(hour, to, HOUR_SECONDS, marks.hourMark) ? hour : to };
+  return {
+    table: "minute",
+    from: at,
+    to: granularity !== "minute" && fits(hour, to, HOUR_SECONDS, marks.hourMark) ? hour : to,
+  };
 }
 
 /** Whether a whole bucket starts at `at`, ends by `to`, and is rolled up. */
