@@ -73,7 +73,9 @@ export class Change {
     );
     if (wasLimited !== isLimited) {
       owners.setKeysLimited(after.id, isLimited, this.now);
-      outbox.putKeysOfOwner(after.id, this.now);
+      // As many as the answer can wait for; the rest is the alarm's from now.
+      const lineages = outbox.putKeysOfOwner(after.id, this.now, DELIVERIES_PER_RUN - 1);
+      for (const lineage of lineages) this.#meters.add(lineage);
     }
   }
 

@@ -35,8 +35,12 @@ export class Delivery {
     this.#parts = parts;
   }
 
+  /** Owners' limits first: a key that says its owner has limits must find them there. */
   async deliver(meters: readonly string[]): Promise<void> {
-    await runBounded(meters, DELIVERY_CONCURRENCY, (meter) => this.#deliverInTurn(meter));
+    const isOwner = (meter: string): boolean => meter.startsWith(OWNER_METER);
+    for (const group of [meters.filter(isOwner), meters.filter((meter) => !isOwner(meter))]) {
+      await runBounded(group, DELIVERY_CONCURRENCY, (meter) => this.#deliverInTurn(meter));
+    }
   }
 
   async #deliverInTurn(meter: string): Promise<void> {

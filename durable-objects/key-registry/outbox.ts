@@ -62,8 +62,8 @@ export class Outbox {
     );
   }
 
-  /** Every key of the owner that is not revoked, in one statement: an owner may have 100,000. */
-  putKeysOfOwner(owner: string, now: EpochMs): void {
+  /** Every key of the owner that is not revoked, in one statement: an owner may have 100,000. Answers the first lineages. */
+  putKeysOfOwner(owner: string, now: EpochMs, lineages: number): string[] {
     this.#sql.exec(
       `INSERT INTO outbox (target, meter, generation, priority, since, next_at)
        SELECT id, lineage_id, generation, 1, ?, ? FROM keys INDEXED BY keys_by_owner
@@ -73,6 +73,15 @@ export class Outbox {
       now,
       owner,
     );
+    return this.#sql
+      .exec<{ lineage_id: string }>(
+        `SELECT lineage_id FROM keys INDEXED BY keys_by_owner WHERE owner = ? AND state <> 'revoked'
+         ORDER BY seq DESC LIMIT ?`,
+        owner,
+        lineages,
+      )
+      .toArray()
+      .map((row) => row.lineage_id);
   }
 
   ofMeter(meter: string): OutboxRow[] {

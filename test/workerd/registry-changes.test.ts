@@ -429,8 +429,9 @@ test("shared limits of an owner reach its meter and all its keys that are not re
   await done(lab.api.revoke(gone.id, "retired", null, context()));
   const put = (limits: readonly (typeof LIMIT)[]) =>
     lab.api.putOwner("acme", { name: "Acme", limits, metadata: {} }, context());
+  edge.calls.length = 0;
   expect(await done(put([LIMIT]))).toMatchObject({ value: { generation: 2, limits: [LIMIT] }, delivered: true });
-  await lab.api.drain();
+  expect(edge.calls[0]).toBe("owner acme 2");
   expect(edge.ownerLimits.get("acme")).toEqual({ generation: 2, limits: [LIMIT] });
   for (const key of [one, two]) expect(edge.meter.get(key.id)).toMatchObject({ ownerLimited: true, generation: 2 });
   expect(edge.meter.get(gone.id)).toMatchObject({ ownerLimited: false, generation: 2 });
@@ -441,7 +442,6 @@ test("shared limits of an owner reach its meter and all its keys that are not re
   await done(put([{ ...LIMIT, limit: 20 as 10 }]));
   expect(edge.meter.get(one.id)?.generation).toBe(2);
   await done(put([]));
-  await lab.api.drain();
   expect(edge.meter.get(one.id)).toMatchObject({ ownerLimited: false, generation: 3 });
   expect(edge.ownerLimits.get("acme")).toEqual({ generation: 4, limits: [] });
   expect((await lab.api.status()).outboxPending).toBe(0);
