@@ -27,11 +27,9 @@ const auditEntrySchema = z
     after: z.unknown(),
     note: nullableText,
     previousHash: z.string(),
-    hash: z
-      .string()
-      .openapi({
-        description: "SHA-256 over this entry and the one before: a changed or missing entry breaks the chain.",
-      }),
+    hash: z.string().openapi({
+      description: "SHA-256 over this entry and the one before: a changed or missing entry breaks the chain.",
+    }),
   })
   .openapi("AuditEntry");
 

@@ -2,7 +2,8 @@ import { z } from "@hono/zod-openapi";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { MAX_COST, MAX_PRESENTED_KEY_CHARACTERS, MAX_VERIFY_BATCH } from "../constants.ts";
 import type { ProblemCode } from "../http/codes.ts";
-import { environmentSchema, kindSchema, scopeSchema, sentTimeSchema } from "./schemas/common.ts";
+import { environmentSchema, kindSchema, scopeSchema, sentTimeSchema, statusSchema } from "./schemas/common.ts";
+import { bindingsSchema, policySchema } from "./schemas/key.ts";
 
 /** Calls whose handlers are the gateway's. Only their description is here: the gateway carries no schemas. */
 
@@ -60,6 +61,8 @@ const verifyInput = z
       .openapi({ description: "Units to charge; 0 looks without charging." }),
     ip: z.string().optional().openapi({ description: "The client's address, for bindings.", example: "203.0.113.7" }),
     origin: z.string().optional().openapi({ description: "The client's `Origin`, for bindings." }),
+    country: z.string().optional().openapi({ description: "The client's country, for bindings.", example: "DE" }),
+    host: z.string().optional().openapi({ description: "The host that the route is looked up for." }),
     method: z
       .string()
       .optional()
@@ -81,6 +84,8 @@ const verifyAnswer = z
     metadata: z.record(z.string(), z.unknown()).optional().openapi({ type: "object", additionalProperties: true }),
     expiresAt: sentTimeSchema.nullable().optional(),
     limits: z.array(limitStateSchema),
+    detail: z.string().optional().openapi({ description: "Why not, in words." }),
+    retryAfterSeconds: z.number().optional().openapi({ description: "With `rate_limited` and `quota_exhausted`." }),
   })
   .openapi("VerificationAnswer");
 
@@ -92,17 +97,39 @@ const identity = z
     owner: z.string(),
     environment: environmentSchema,
     kind: kindSchema,
+    status: statusSchema,
+    hint: z.string(),
     scopes: z.array(z.string()),
+    plan: z.string().nullable(),
+    bindings: bindingsSchema,
+    policy: policySchema,
+    metadata: z.record(z.string(), z.unknown()).openapi({ type: "object", additionalProperties: true }),
+    notBefore: sentTimeSchema.nullable(),
     expiresAt: sentTimeSchema.nullable(),
+    notAfter: sentTimeSchema.nullable(),
     limits: z.array(limitStateSchema),
   })
-  .loose()
   .openapi("Identity");
 
+const dependency = z
+  .object({ state: z.enum(["up", "down"]), latencyMs: z.number() })
+  .openapi("DependencyHealth", { example: { state: "up", latencyMs: 3 } });
+
 const readiness = z
-  .object({ status: z.string().openapi({ example: "ready" }) })
-  .loose()
-  .openapi("Readiness", { description: "Each dependency with its state and latency." });
+  .object({
+    status: z.enum(["ok", "degraded", "down"]).openapi({
+      description:
+        "`degraded`: keys are checked, but changes, events or usage wait. `down`: keys that are not known yet cannot be checked.",
+    }),
+    checks: z.object({
+      keys: dependency,
+      meter: dependency,
+      registry: dependency,
+      ledger: dependency,
+      queue: dependency,
+    }),
+  })
+  .openapi("Readiness");
 
 function json(schema: z.ZodType) {
   return { "application/json": { schema } };
@@ -226,11 +253,11 @@ export const GATEWAY_ROUTES: readonly GatewayRoute[] = [
       operationId: "readyz",
       tags: ["Health"],
       summary: "Ready",
-      description: "Each dependency with its state and latency.",
+      description: "Each dependency with its state and latency. 200 while keys can be checked.",
       security: [],
       responses: {
-        200: { description: "Every dependency answers.", content: json(readiness) },
-        503: { description: "One does not.", content: json(readiness) },
+        200: { description: "Keys can be checked.", content: json(readiness) },
+        503: { description: "They cannot.", content: json(readiness) },
       },
     },
     problems: [],

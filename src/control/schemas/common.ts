@@ -95,15 +95,13 @@ export function wholeNumber(min: number, max: number) {
 }
 
 export const pageQuery = {
-  limit: wholeNumber(1, MAX_LIST_LIMIT)
-    .optional()
-    .openapi({
-      type: "integer",
-      minimum: 1,
-      maximum: MAX_LIST_LIMIT,
-      default: DEFAULT_LIST_LIMIT,
-      description: "Entries to a page.",
-    }),
+  limit: wholeNumber(1, MAX_LIST_LIMIT).optional().openapi({
+    type: "integer",
+    minimum: 1,
+    maximum: MAX_LIST_LIMIT,
+    default: DEFAULT_LIST_LIMIT,
+    description: "Entries to a page.",
+  }),
   cursor: z.string().min(1).max(MAX_CURSOR_CHARACTERS).optional().openapi({
     description: "`nextCursor` of the page before.",
   }),

@@ -14,12 +14,10 @@ export const keyIdSchema = z.string().openapi({ example: KEY_ID_EXAMPLE });
 
 const RECORD_MEMBERS = {
   id: keyIdSchema,
-  lineageId: z
-    .string()
-    .openapi({
-      description: "Outlives each secret: counters belong to it.",
-      example: "lin_01jd8q3v5x9k2m4n6p8r0s2t4v",
-    }),
+  lineageId: z.string().openapi({
+    description: "Outlives each secret: counters belong to it.",
+    example: "lin_01jd8q3v5x9k2m4n6p8r0s2t4v",
+  }),
   workspace: z.string().openapi({ example: "default" }),
   name: z.string().openapi({ example: "Billing worker" }),
   owner: z.string().openapi({ example: "acme" }),

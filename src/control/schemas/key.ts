@@ -32,13 +32,9 @@ function distinct<T>(values: readonly T[]): readonly T[] {
   return [...new Set(values)];
 }
 
-export const scopesSchema = z
-  .array(scopeSchema)
-  .max(MAX_SCOPES)
-  .transform(distinct)
-  .openapi({
-    description: "`charges:*` covers every action on charges. An admin key takes the scopes of the control API only.",
-  });
+export const scopesSchema = z.array(scopeSchema).max(MAX_SCOPES).transform(distinct).openapi({
+  description: "`charges:*` covers every action on charges. An admin key takes the scopes of the control API only.",
+});
 
 export const tagsSchema = z
   .array(
