@@ -242,6 +242,7 @@ test("with the real meter and KV, a key works, rotates and stops", async () => {
   const ask = (generation: number) =>
     meter.acquire({
       holder: "t",
+      hour: Math.floor(Date.now() / 3_600_000) * 3_600_000,
       keyId: key.id,
       generation,
       limits: [],
