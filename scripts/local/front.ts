@@ -25,6 +25,9 @@ const MAX_HEADER_BYTES = 256 * 1_024;
 /** workerd drops an idle connection after 5 s; ours goes first, so that no request meets a dead one. */
 const IDLE_CONNECTION_MS = 3_000;
 
+/** A smaller body fits into the socket's buffers, whether it is read or not. */
+const LARGE_BODY_BYTES = 64 * 1_024;
+
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-connection", "expect"]);
 
 /** Only the edge says these. `mf-` steers Miniflare. */
@@ -49,9 +52,21 @@ function requestHeaders(request: IncomingMessage, country: string): string[] {
   }
   if (upgrade) headers.push("Connection", "Upgrade", "Upgrade", "websocket");
   else headers.push("Connection", "keep-alive");
+  if (waitsForWord(request)) headers.push("Expect", "100-continue");
   headers.push("CF-Connecting-IP", plainAddress(request.socket.remoteAddress));
   headers.push("MF-CF-Blob", JSON.stringify({ country, colo: "LOCAL", httpProtocol: `HTTP/${request.httpVersion}` }));
   return headers;
+}
+
+/**
+ * Whether the body stays here until the Worker begins to read it. A Worker that refuses a request unread closes the
+ * connection, and its answer would be lost among the octets of a large body.
+ */
+function waitsForWord(request: IncomingMessage): boolean {
+  return (
+    Number(request.headers["content-length"] ?? 0) > LARGE_BODY_BYTES ||
+    request.headers["transfer-encoding"] !== undefined
+  );
 }
 
 function responseHeaders(response: IncomingMessage): string[] {
@@ -128,7 +143,9 @@ function pass(exchange: Exchange, response: ServerResponse): void {
     upstream.socket?.resetAndDestroy();
     upstream.destroy();
   });
-  request.pipe(upstream);
+  if (!waitsForWord(request)) return void request.pipe(upstream);
+  upstream.on("continue", () => request.pipe(upstream));
+  upstream.flushHeaders();
 }
 
 function passUpgrade(exchange: Exchange, socket: Duplex, head: Buffer): void {

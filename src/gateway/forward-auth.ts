@@ -30,8 +30,8 @@ const AUTHORIZE_PATH = "/_latchkey/v1/authorize";
 /** RFC 9110 §9.1: a token. */
 const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/;
 const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
-/** What is in no URL that came in by HTTP: white space, control characters, a fragment. */
-const NOT_IN_TARGET = /[\s#\u0000-\u001f\u007f]/;
+/** What is in no target that came in by HTTP: white space, a fragment. Other control characters are in no header field. */
+const NOT_IN_TARGET = /[\s#]/;
 
 /**
  * What the proxy asks about:
@@ -48,20 +48,28 @@ export function readOriginalRequest(request: Request): Result<OriginalRequest, O
   const target = agreeing(headers, "x-original-uri", "x-forwarded-uri");
   const host = agreeing(headers, "x-original-host", "x-forwarded-host");
   if (method === CLASH || target === CLASH || host === CLASH) {
-    return invalid("X-Original-* and X-Forwarded-* name two different requests. Make the proxy set one kind and remove the other.");
+    return invalid(
+      "X-Original-* and X-Forwarded-* name two different requests. Make the proxy set one kind and remove the other.",
+    );
   }
   const appended = target === null ? appendedTarget(request.url) : null;
   const uri = target ?? appended;
-  if (uri === null) return invalid("The original request is not named. Set X-Original-URI and X-Original-Method, or X-Forwarded-Uri and X-Forwarded-Method.");
-  if (method === null && appended === null) return invalid("The original method is not named. Set X-Original-Method or X-Forwarded-Method.");
+  if (uri === null)
+    return invalid(
+      "The original request is not named. Set X-Original-URI and X-Original-Method, or X-Forwarded-Uri and X-Forwarded-Method.",
+    );
+  if (method === null && appended === null)
+    return invalid("The original method is not named. Set X-Original-Method or X-Forwarded-Method.");
   return assemble(method ?? request.method, uri, host ?? own.host);
 }
 
 function assemble(method: string, uri: string, host: string): Result<OriginalRequest, OriginalRequestError> {
-  if (uri.length > MAX_URI_BYTES) return err({ code: "uri_too_long", detail: `The original URI is longer than ${MAX_URI_BYTES} bytes.` });
+  if (uri.length > MAX_URI_BYTES)
+    return err({ code: "uri_too_long", detail: `The original URI is longer than ${MAX_URI_BYTES} bytes.` });
   if (!METHOD.test(method)) return invalid("The original method is not an HTTP method.");
   if (!HOST.test(host)) return invalid("The original host is not a host name.");
-  if (!uri.startsWith("/") || NOT_IN_TARGET.test(uri)) return invalid("The original URI must be a path, with its query, as the client sent it.");
+  if (!uri.startsWith("/") || NOT_IN_TARGET.test(uri))
+    return invalid("The original URI must be a path, with its query, as the client sent it.");
   return ok({ method: method.toUpperCase(), url: `https://${host}${uri}` });
 }
 

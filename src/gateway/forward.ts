@@ -94,7 +94,12 @@ export async function forward(input: ForwardInput): Promise<Forwarded> {
     // A client that goes away in the middle of its body breaks the exchange a moment before its signal is raised.
     if (exchange.why() === null) await sleep(0);
     const why = exchange.why() ?? "unreachable";
-    if (why === "unreachable") logWarning("upstream unreachable", { requestId: input.requestId, upstream: route.upstream.name, error: String(error) });
+    if (why === "unreachable")
+      logWarning("upstream unreachable", {
+        requestId: input.requestId,
+        upstream: route.upstream.name,
+        error: String(error),
+      });
     return failed(input, why, Date.now() - sentAt, body);
   }
 }
@@ -120,7 +125,9 @@ function readBody(request: Request, maxBytes: number): RequestBody | { readonly 
   const onGet = request.method === "GET" || request.method === "HEAD";
   if (length !== null) return { length, stream: body, counted: null, onGet, progress };
   if (onGet) {
-    return { failure: { code: "request_invalid", detail: "A body on GET or HEAD needs Content-Length.", clientGone: false } };
+    return {
+      failure: { code: "request_invalid", detail: "A body on GET or HEAD needs Content-Length.", clientGone: false },
+    };
   }
   const counted = countBody(body, { maxBytes, onChunk: () => (progress.at = Date.now()) });
   return { length: null, stream: counted.readable, counted, onGet, progress };
@@ -233,7 +240,11 @@ function failureOf(input: ForwardInput, why: Failing): ForwardFailure {
     case "gone":
       return { code: "upstream_unreachable", detail: "The client went away.", clientGone: true };
     case "unreachable":
-      return { code: "upstream_unreachable", detail: "The upstream could not be reached, or did not answer in HTTP.", clientGone: false };
+      return {
+        code: "upstream_unreachable",
+        detail: "The upstream could not be reached, or did not answer in HTTP.",
+        clientGone: false,
+      };
   }
 }
 
@@ -243,7 +254,8 @@ function tooLarge(maxBytes: number): ForwardFailure {
 
 function refuseTarget(input: ForwardInput, reason: string): Forwarded {
   const unset = input.route.upstream.target.kind === "unset";
-  if (unset) logWarning("upstream has no address", { requestId: input.requestId, upstream: input.route.upstream.name, reason });
+  if (unset)
+    logWarning("upstream has no address", { requestId: input.requestId, upstream: input.route.upstream.name, reason });
   const failure: ForwardFailure = unset
     ? failureOf(input, "unreachable")
     : { code: "request_invalid", detail: `The request target cannot be forwarded: ${reason}.`, clientGone: false };

@@ -69,10 +69,14 @@ export function surveyRequest(request: Surveyed, presentedKey: string | null): R
     }
   });
   if (bytes > MAX_HEADER_BYTES) {
-    return err({ code: "headers_too_large", detail: `The header fields are larger than ${MAX_HEADER_BYTES} bytes in all.` });
+    return err({
+      code: "headers_too_large",
+      detail: `The header fields are larger than ${MAX_HEADER_BYTES} bytes in all.`,
+    });
   }
   const authorization = request.headers.get("authorization");
-  if (presentedKey !== null && authorization !== null && basicHolds(authorization, presentedKey)) withheld.push("authorization");
+  if (presentedKey !== null && authorization !== null && basicHolds(authorization, presentedKey))
+    withheld.push("authorization");
   return ok({ withheld });
 }
 

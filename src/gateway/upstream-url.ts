@@ -22,7 +22,11 @@ const DOT_SEGMENT = /[/\\](?:\.|%2e){1,2}(?:[/\\]|$)/i;
  * Fails for `*` (`OPTIONS *`) and other targets without a path, and for a path that would climb out of the upstream's
  * base path: `fetch` resolves dot segments, encoded ones too.
  */
-export function upstreamUrl(place: UpstreamPlace, requestUrl: string, keyInQuery: string | null): Result<string, string> {
+export function upstreamUrl(
+  place: UpstreamPlace,
+  requestUrl: string,
+  keyInQuery: string | null,
+): Result<string, string> {
   const { target } = place;
   if (target.kind === "unset") return err(`the variable ${target.variable} is empty`);
   const { path, query } = split(requestUrl);

@@ -7,5 +7,8 @@
 export function isWebSocketUpgrade(request: Request): boolean {
   const upgrade = request.headers.get("upgrade");
   if (upgrade === null || request.method !== "GET") return false;
-  return upgrade.toLowerCase().split(",").some((protocol) => protocol.trim() === "websocket");
+  return upgrade
+    .toLowerCase()
+    .split(",")
+    .some((protocol) => protocol.trim() === "websocket");
 }

@@ -4,7 +4,9 @@ type Check = (value: unknown) => boolean;
 
 function has(...methods: readonly string[]): Check {
   return (value) =>
-    typeof value === "object" && value !== null && methods.every((method) => typeof Reflect.get(value, method) === "function");
+    typeof value === "object" &&
+    value !== null &&
+    methods.every((method) => typeof Reflect.get(value, method) === "function");
 }
 
 const isObjectNamespace = has("getByName");

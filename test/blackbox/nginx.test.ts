@@ -7,15 +7,17 @@ import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { issueKey, startLocalGateway } from "../support/local-gateway.ts";
-import type { LocalGateway } from "../support/local-gateway.ts";
+import { control } from "../support/control.ts";
 import { startProxyOrigin } from "../support/proxy-origin.ts";
 import type { ProxyOrigin } from "../support/proxy-origin.ts";
+import { startServer } from "../support/server.ts";
+import type { Server } from "../support/server.ts";
 
 /** A real nginx with the configuration that the documentation gives, in front of an API, asking a real Latchkey. */
 
 const installed = spawnSync("nginx", ["-v"]).error === undefined;
-if (!installed) console.log("skipped: the proof against nginx needs nginx on the PATH (Debian: apt-get install nginx-light)");
+if (!installed)
+  console.log("skipped: the proof against nginx needs nginx on the PATH (Debian: apt-get install nginx-light)");
 
 const EXAMPLE = path.resolve(import.meta.dirname, "../../docs/examples/nginx.conf");
 
@@ -39,7 +41,9 @@ async function startNginx(apiPort: number, latchkeyPort: number): Promise<Nginx>
     .replace("127.0.0.1:9000", `127.0.0.1:${apiPort}`)
     .replace("127.0.0.1:8787", `127.0.0.1:${latchkeyPort}`)
     .replace("127.0.0.1:8080", `127.0.0.1:${port}`);
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${directory}/${name};`);
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+    (name) => `${name}_temp_path ${directory}/${name};`,
+  );
   const main = [
     "daemon off; master_process off; worker_processes 1;",
     `pid ${directory}/pid; error_log ${directory}/error.log info;`,
@@ -48,7 +52,9 @@ async function startNginx(apiPort: number, latchkeyPort: number): Promise<Nginx>
   ];
   await writeFile(path.join(directory, "site.conf"), example);
   await writeFile(path.join(directory, "nginx.conf"), main.join("\n"));
-  const child: ChildProcess = spawn("nginx", ["-p", directory, "-c", path.join(directory, "nginx.conf")], { stdio: "pipe" });
+  const child: ChildProcess = spawn("nginx", ["-p", directory, "-c", path.join(directory, "nginx.conf")], {
+    stdio: "pipe",
+  });
   let said = "";
   child.stderr?.on("data", (chunk: Buffer) => (said += chunk.toString()));
   for (let attempt = 0; !(await accepts(port)); attempt++) {
@@ -76,7 +82,7 @@ function accepts(port: number): Promise<boolean> {
 
 describe.skipIf(!installed)("nginx with auth_request", () => {
   let api: ProxyOrigin;
-  let gateway: LocalGateway;
+  let gateway: Server;
   let nginx: Nginx;
   let key: string;
 
@@ -84,9 +90,13 @@ describe.skipIf(!installed)("nginx with auth_request", () => {
     api = await startProxyOrigin({
       "/reports/broken": (_request, response) => response.writeHead(500, { "x-own": "1" }).end("the API's own"),
     });
-    gateway = await startLocalGateway();
+    gateway = await startServer();
     nginx = await startNginx(api.port, Number(new URL(gateway.url).port));
-    ({ key } = await issueKey(gateway, { limits: [{ name: "burst", limit: 1_000, window: "minute", kind: "rate" }] }));
+    ({ key } = await control(gateway).issue({
+      environment: "test",
+      scopes: ["reports:read"],
+      limits: [{ name: "burst", limit: 1_000, window: "minute", kind: "rate" }],
+    }));
   });
 
   afterAll(async () => {
@@ -95,7 +105,8 @@ describe.skipIf(!installed)("nginx with auth_request", () => {
     await api?.close();
   });
 
-  const get = (target: string, headers: Record<string, string>): Promise<Response> => fetch(`${nginx.url}${target}`, { headers });
+  const get = (target: string, headers: Record<string, string>): Promise<Response> =>
+    fetch(`${nginx.url}${target}`, { headers });
 
   test("a good key passes, and the API learns who calls, but not the key", async () => {
     const answer = await get("/reports/7?x=1", { authorization: `Bearer ${key}`, "x-latchkey-owner": "mallory" });
@@ -103,7 +114,11 @@ describe.skipIf(!installed)("nginx with auth_request", () => {
     expect(answer.headers.get("ratelimit-policy")).toBe('"burst";q=1000;w=60');
     expect(answer.headers.get("ratelimit")).toMatch(/^"burst";r=99\d;t=\d+$/);
     const seen = api.seen("/reports/7?x=1");
-    expect(seen?.headers).toMatchObject({ "x-latchkey-owner": "acme", "x-latchkey-environment": "test", "x-latchkey-scopes": "reports:read" });
+    expect(seen?.headers).toMatchObject({
+      "x-latchkey-owner": "acme",
+      "x-latchkey-environment": "test",
+      "x-latchkey-scopes": "reports:read",
+    });
     expect(seen?.headers["x-request-id"]).toBe(answer.headers.get("x-request-id"));
     expect(JSON.stringify(seen?.rawHeaders)).not.toContain(key);
   });
@@ -119,25 +134,41 @@ describe.skipIf(!installed)("nginx with auth_request", () => {
   });
 
   test("the route's scope counts, by the original method and path", async () => {
-    const answer = await fetch(`${nginx.url}/charges`, { method: "POST", headers: { authorization: `Bearer ${key}` }, body: "x" });
+    const answer = await fetch(`${nginx.url}/charges`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}` },
+      body: "x",
+    });
     expect(answer.status).toBe(403);
     expect(api.seen("/charges")).toBeUndefined();
   });
 
   test("a client cannot name another request than its own", async () => {
-    const headers = { authorization: `Bearer ${key}`, "x-original-uri": "/open", "x-original-method": "GET", "x-forwarded-uri": "/open", "x-forwarded-method": "GET" };
+    const headers = {
+      authorization: `Bearer ${key}`,
+      "x-original-uri": "/open",
+      "x-original-method": "GET",
+      "x-forwarded-uri": "/open",
+      "x-forwarded-method": "GET",
+    };
     const answer = await fetch(`${nginx.url}/charges`, { method: "POST", headers, body: "x" });
     expect(answer.status).toBe(403);
   });
 
   test("a body goes to the API alone", async () => {
-    const answer = await fetch(`${nginx.url}/items`, { method: "POST", headers: { authorization: `Bearer ${key}` }, body: "x".repeat(100_000) });
+    const answer = await fetch(`${nginx.url}/items`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}` },
+      body: "x".repeat(100_000),
+    });
     expect(answer.status).toBe(200);
     expect(api.seen("/items")?.bodyBytes).toBe(100_000);
   });
 
   test("a limit that is used up is 429 with Retry-After", async () => {
-    const { key: small } = await issueKey(gateway, { limits: [{ name: "tiny", limit: 2, window: "hour", kind: "rate" }] });
+    const { key: small } = await control(gateway).issue({
+      limits: [{ name: "tiny", limit: 2, window: "hour", kind: "rate" }],
+    });
     const statuses: number[] = [];
     let last = new Response();
     for (let call = 0; call < 3; call++) {

@@ -48,7 +48,11 @@ beforeAll(async () => {
       request.resume();
     },
   });
-  sockets = new WebSocketServer({ port: 0, host: "127.0.0.1", handleProtocols: (offered) => [...offered].at(-1) ?? false });
+  sockets = new WebSocketServer({
+    port: 0,
+    host: "127.0.0.1",
+    handleProtocols: (offered) => [...offered].at(-1) ?? false,
+  });
   sockets.on("connection", (socket, request) => {
     socket.send(JSON.stringify({ url: request.url, headers: request.headers }));
     socket.on("message", (data, binary) => socket.send(data, { binary }));
@@ -82,7 +86,12 @@ interface Opened {
 }
 
 function open(path: string, options: http.RequestOptions = {}): Opened {
-  const request = http.request(lab.url, { ...options, path, headers: { ...AUTH, ...options.headers }, agent: false });
+  const request = http.request(lab.url, {
+    ...options,
+    path,
+    headers: Object.assign({}, AUTH, options.headers),
+    agent: false,
+  });
   const response = new Promise<http.IncomingMessage>((resolve, reject) => {
     request.on("response", resolve);
     request.on("error", reject);
@@ -214,7 +223,12 @@ describe("bytes are counted, without a length too", () => {
     chunked.request.write("67890");
     chunked.request.end();
     const text = await textOf(await chunked.response);
-    expect(await until(async () => JSON.stringify(await lastTraffic()) === JSON.stringify({ bytesIn: 10, bytesOut: text.length }), 2_000)).toBe(true);
+    expect(
+      await until(
+        async () => JSON.stringify(await lastTraffic()) === JSON.stringify({ bytesIn: 10, bytesOut: text.length }),
+        2_000,
+      ),
+    ).toBe(true);
   });
 });
 
@@ -285,7 +299,10 @@ describe("WebSockets pass", () => {
     expect(seen.url).toBe("/socket?x=1");
     expect(seen.headers["x-latchkey-owner"]).toBe("acme");
     expect(JSON.stringify(seen.headers)).not.toContain(KEY);
-    expect(messages.slice(1)).toEqual([{ data: "hello", binary: false }, { data: "bytes", binary: true }]);
+    expect(messages.slice(1)).toEqual([
+      { data: "hello", binary: false },
+      { data: "bytes", binary: true },
+    ]);
     const closed = new Promise((resolve) => client.on("close", resolve));
     for (const socket of sockets.clients) socket.close(4_001, "done");
     expect(await closed).toBe(4_001);

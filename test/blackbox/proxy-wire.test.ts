@@ -10,7 +10,11 @@ import type { ProxyOrigin } from "../support/proxy-origin.ts";
 
 const KEY = `lk_live_${"a".repeat(38)}`;
 const AUTH = { authorization: `Bearer ${KEY}` };
-const PACKED = { gzip: zlib.gzipSync("hello ".repeat(100)), br: zlib.brotliCompressSync("hello ".repeat(100)), zstd: Buffer.from("not unpacked by anyone") };
+const PACKED = {
+  gzip: zlib.gzipSync("hello ".repeat(100)),
+  br: zlib.brotliCompressSync("hello ".repeat(100)),
+  zstd: Buffer.from("not unpacked by anyone"),
+};
 
 let origin: ProxyOrigin;
 let lab: ProxyLab;
@@ -19,17 +23,25 @@ beforeAll(async () => {
   origin = await startProxyOrigin({
     "/cookies": (_request, response) => {
       response.writeHead(200, "Fine Thing", [
-        "Set-Cookie", "a=1; Expires=Wed, 01 Jan 2031 00:00:00 GMT",
-        "Set-Cookie", "b=2",
-        "X-Dup", "1",
-        "X-Dup", "2",
-        "Connection", "X-Hop, keep-alive",
-        "X-Hop", "1",
-        "Proxy-Authenticate", "Basic",
+        "Set-Cookie",
+        "a=1; Expires=Wed, 01 Jan 2031 00:00:00 GMT",
+        "Set-Cookie",
+        "b=2",
+        "X-Dup",
+        "1",
+        "X-Dup",
+        "2",
+        "Connection",
+        "X-Hop, keep-alive",
+        "X-Hop",
+        "1",
+        "Proxy-Authenticate",
+        "Basic",
       ]);
       response.end("ok");
     },
-    "/gzip": (_request, response) => response.writeHead(200, { "content-encoding": "gzip", "content-length": PACKED.gzip.length }).end(PACKED.gzip),
+    "/gzip": (_request, response) =>
+      response.writeHead(200, { "content-encoding": "gzip", "content-length": PACKED.gzip.length }).end(PACKED.gzip),
     "/gzip-chunked": (_request, response) => {
       response.writeHead(200, { "content-encoding": "gzip" });
       response.write(PACKED.gzip.subarray(0, 10));
@@ -42,7 +54,8 @@ beforeAll(async () => {
     },
     "/zstd": (_request, response) => response.writeHead(200, { "content-encoding": "zstd" }).end(PACKED.zstd),
     "/redirect": (_request, response) => response.writeHead(307, { location: "../x/%2e/y?z=%20" }).end(),
-    "/redirect-absolute": (_request, response) => response.writeHead(302, { location: "http://internal.example/a%2Fb" }).end(),
+    "/redirect-absolute": (_request, response) =>
+      response.writeHead(302, { location: "http://internal.example/a%2Fb" }).end(),
     "/head": (_request, response) => response.writeHead(200, { "content-length": 1_234, etag: '"x"' }).end(),
     "/204": (_request, response) => response.writeHead(204).end(),
     "/205": (_request, response) => response.writeHead(205, { "content-length": 0 }).end(),
@@ -71,7 +84,7 @@ interface Answer {
 /** No library rewrites anything on the way. */
 function send(path: string, options: http.RequestOptions = {}, body?: string | Buffer): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const headers = Array.isArray(options.headers) ? options.headers : { ...AUTH, ...options.headers };
+    const headers = Array.isArray(options.headers) ? options.headers : Object.assign({}, AUTH, options.headers);
     const request = http.request(lab.url, { ...options, path, headers, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -112,7 +125,9 @@ describe("the request's target reaches the origin as it was sent", () => {
 
 describe("header fields", () => {
   test("repeated fields arrive apart, and the origin's answer keeps its own apart", async () => {
-    const answer = await send("/cookies", { headers: ["Host", "api.test", "Authorization", AUTH.authorization, "X-Dup", "a", "X-Dup", "b"] as never });
+    const answer = await send("/cookies", {
+      headers: ["Host", "api.test", "Authorization", AUTH.authorization, "X-Dup", "a", "X-Dup", "b"] as never,
+    });
     const sent = origin.seen("/cookies")?.rawHeaders ?? [];
     expect(sent.filter((_, index) => sent[index - 1]?.toLowerCase() === "x-dup")).toEqual(["a", "b"]);
     expect(answer.headers["set-cookie"]).toEqual(["a=1; Expires=Wed, 01 Jan 2031 00:00:00 GMT", "b=2"]);
@@ -149,7 +164,12 @@ describe("header fields", () => {
       { authorization: `bearer  ${KEY}` },
       { authorization: `Basic ${basic}` },
       { authorization: "", "x-api-key": KEY },
-      { authorization: `Bearer ${KEY}`, "x-api-key": KEY, "x-other": `see ${KEY}`, referer: `https://a.test/?k=${KEY}` },
+      {
+        authorization: `Bearer ${KEY}`,
+        "x-api-key": KEY,
+        "x-other": `see ${KEY}`,
+        referer: `https://a.test/?k=${KEY}`,
+      },
     ];
     for (const [index, headers] of ways.entries()) {
       await send(`/credential/${index}`, { headers: { ...headers, cookie: "a=1; b=2" } });
@@ -186,7 +206,9 @@ describe("header fields", () => {
       },
     });
     const sent = origin.seen("/identity")?.headers ?? {};
-    const about = Object.fromEntries(Object.entries(sent).filter(([name]) => /latchkey|forwarded|original|override|real/.test(name)));
+    const about = Object.fromEntries(
+      Object.entries(sent).filter(([name]) => /latchkey|forwarded|original|override|real/.test(name)),
+    );
     expect(about).toEqual({
       "x-latchkey-key-id": "key_01hzzzzzzzzzzzzzzzzzzzzzzz",
       "x-latchkey-owner": "acme",
@@ -222,7 +244,10 @@ describe("answers pass as they are", () => {
 
   test("redirects are passed, not followed, and Location is untouched", async () => {
     expect(await send("/redirect")).toMatchObject({ status: 307, headers: { location: "../x/%2e/y?z=%20" } });
-    expect(await send("/redirect-absolute")).toMatchObject({ status: 302, headers: { location: "http://internal.example/a%2Fb" } });
+    expect(await send("/redirect-absolute")).toMatchObject({
+      status: 302,
+      headers: { location: "http://internal.example/a%2Fb" },
+    });
   });
 
   test("HEAD keeps the length that a GET would have, without a body", async () => {
@@ -286,9 +311,14 @@ describe("request bodies", () => {
     const head = `POST /smuggle HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${KEY}\r\n`;
     const twice = await exchangeRaw(lab.port, `${head}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd`, 500);
     expect(twice).toContain("400 Bad Request");
-    await exchangeRaw(lab.port, `${head}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, 500);
+    await exchangeRaw(
+      lab.port,
+      `${head}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`,
+      500,
+    );
     const seen = origin.seen("/smuggle");
-    if (seen !== undefined) expect([seen.headers["content-length"], seen.headers["transfer-encoding"]]).toContain(undefined);
+    if (seen !== undefined)
+      expect([seen.headers["content-length"], seen.headers["transfer-encoding"]]).toContain(undefined);
   });
 });
 

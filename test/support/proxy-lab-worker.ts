@@ -51,7 +51,10 @@ export default {
     if (traffic.ended === null) report();
     else context.waitUntil(traffic.ended.then(report));
     if (result.ok) return result.response;
-    return new Response(result.failure.code, { status: STATUS[result.failure.code], headers: { "x-detail": result.failure.detail } });
+    return new Response(result.failure.code, {
+      status: STATUS[result.failure.code],
+      headers: { "x-detail": result.failure.detail },
+    });
   },
 };
 

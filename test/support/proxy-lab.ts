@@ -70,7 +70,10 @@ export async function exchangeRaw(port: number, text: string, ms: number): Promi
   socket.on("data", (chunk: Buffer) => (received += chunk.toString("latin1")));
   socket.on("error", () => undefined);
   socket.write(text, "latin1");
-  await Promise.race([new Promise((resolve) => socket.once("close", resolve)), new Promise((resolve) => setTimeout(resolve, ms))]);
+  await Promise.race([
+    new Promise((resolve) => socket.once("close", resolve)),
+    new Promise((resolve) => setTimeout(resolve, ms)),
+  ]);
   socket.destroy();
   return received;
 }

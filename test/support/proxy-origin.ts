@@ -20,6 +20,7 @@ export interface SeenRequest {
 export interface ProxyOrigin {
   readonly url: string;
   readonly port: number;
+  readonly server: http.Server;
   /** By path with query, newest last. */
   readonly seen: (url: string) => SeenRequest | undefined;
   readonly close: () => Promise<void>;
@@ -51,6 +52,7 @@ export async function startProxyOrigin(answers: Readonly<Record<string, OriginAn
   return {
     url: `http://127.0.0.1:${port}`,
     port,
+    server,
     seen: (url) => requests.findLast((request) => request.url === url),
     close: () => closeServer(server),
   };

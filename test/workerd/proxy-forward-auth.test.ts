@@ -11,17 +11,45 @@ function read(headers: Record<string, string>, url = AUTHORIZE, method = "GET") 
 
 describe("the original request is read from", () => {
   test.each([
-    ["nginx", { "x-original-method": "post", "x-original-uri": "/a%2Fb?x=%20" }, { method: "POST", url: "https://latchkey.test/a%2Fb?x=%20" }],
-    ["nginx with a host", { "x-original-method": "GET", "x-original-uri": "/", "x-original-host": "api.test:8443" }, { method: "GET", url: "https://api.test:8443/" }],
-    ["Traefik and Caddy", { "x-forwarded-method": "PUT", "x-forwarded-uri": "/x", "x-forwarded-host": "api.test", "x-forwarded-proto": "https" }, { method: "PUT", url: "https://api.test/x" }],
-    ["both, when they agree", { "x-original-method": "GET", "x-forwarded-method": "GET", "x-original-uri": "/x", "x-forwarded-uri": "/x" }, { method: "GET", url: "https://latchkey.test/x" }],
-    ["a v6 host", { "x-forwarded-method": "GET", "x-forwarded-uri": "/x", "x-forwarded-host": "[2001:db8::1]:80" }, { method: "GET", url: "https://[2001:db8::1]:80/x" }],
+    [
+      "nginx",
+      { "x-original-method": "post", "x-original-uri": "/a%2Fb?x=%20" },
+      { method: "POST", url: "https://latchkey.test/a%2Fb?x=%20" },
+    ],
+    [
+      "nginx with a host",
+      { "x-original-method": "GET", "x-original-uri": "/", "x-original-host": "api.test:8443" },
+      { method: "GET", url: "https://api.test:8443/" },
+    ],
+    [
+      "Traefik and Caddy",
+      {
+        "x-forwarded-method": "PUT",
+        "x-forwarded-uri": "/x",
+        "x-forwarded-host": "api.test",
+        "x-forwarded-proto": "https",
+      },
+      { method: "PUT", url: "https://api.test/x" },
+    ],
+    [
+      "both, when they agree",
+      { "x-original-method": "GET", "x-forwarded-method": "GET", "x-original-uri": "/x", "x-forwarded-uri": "/x" },
+      { method: "GET", url: "https://latchkey.test/x" },
+    ],
+    [
+      "a v6 host",
+      { "x-forwarded-method": "GET", "x-forwarded-uri": "/x", "x-forwarded-host": "[2001:db8::1]:80" },
+      { method: "GET", url: "https://[2001:db8::1]:80/x" },
+    ],
   ])("%s", (_name, headers, becomes) => {
     expect(read(headers as Record<string, string>)).toEqual({ ok: true, value: becomes });
   });
 
   test("Envoy, which appends the path and keeps the method", () => {
-    expect(read({}, `${AUTHORIZE}/charges/7?x=1`, "DELETE")).toEqual({ ok: true, value: { method: "DELETE", url: "https://latchkey.test/charges/7?x=1" } });
+    expect(read({}, `${AUTHORIZE}/charges/7?x=1`, "DELETE")).toEqual({
+      ok: true,
+      value: { method: "DELETE", url: "https://latchkey.test/charges/7?x=1" },
+    });
   });
 });
 
@@ -31,7 +59,10 @@ describe("request_invalid, and nothing guessed, for", () => {
     ["no method at all: a GET would be the weakest guess", { "x-original-uri": "/x" }],
     ["two different paths", { "x-original-method": "GET", "x-original-uri": "/a", "x-forwarded-uri": "/b" }],
     ["two different methods", { "x-original-method": "GET", "x-forwarded-method": "POST", "x-original-uri": "/a" }],
-    ["two different hosts", { "x-original-method": "GET", "x-original-uri": "/a", "x-original-host": "a", "x-forwarded-host": "b" }],
+    [
+      "two different hosts",
+      { "x-original-method": "GET", "x-original-uri": "/a", "x-original-host": "a", "x-forwarded-host": "b" },
+    ],
     ["an absolute URL", { "x-original-method": "GET", "x-original-uri": "http://a/b" }],
     ["a header that was sent twice", { "x-original-method": "GET", "x-original-uri": "/a, /b" }],
     ["a fragment", { "x-original-method": "GET", "x-original-uri": "/a#b" }],

@@ -36,7 +36,8 @@ describe("readiness", () => {
   ] as const)("%s down is told, and the rest is still up", async (binding, check, stand, status) => {
     const readiness = await checkReadiness(without({ [binding]: stand }));
     expect(readiness.status).toBe(status);
-    for (const [name, { state }] of Object.entries(readiness.checks)) expect(state, name).toBe(name === check ? "down" : "up");
+    for (const [name, { state }] of Object.entries(readiness.checks))
+      expect(state, name).toBe(name === check ? "down" : "up");
     expect(JSON.stringify(readiness)).not.toContain("secret words");
   });
 
@@ -72,14 +73,20 @@ describe("bindings", () => {
     expect(missingBindings(env)).toEqual([]);
   });
 
-  test.each(["KEYS", "USAGE", "KEY_REGISTRY", "KEY_METER", "USAGE_LEDGER", "HASH_CLAIMS", "FAILURE_SHIELD", "CONTROL_RATE"])(
-    "%s is named when it is missing or something else",
-    (name) => {
-      for (const value of [undefined, null, "text", {}]) {
-        const missing = missingBindings(without({ [name]: value }));
-        expect(missing).toHaveLength(1);
-        expect(missing[0]).toMatch(new RegExp(`^${name} \\(`));
-      }
-    },
-  );
+  test.each([
+    "KEYS",
+    "USAGE",
+    "KEY_REGISTRY",
+    "KEY_METER",
+    "USAGE_LEDGER",
+    "HASH_CLAIMS",
+    "FAILURE_SHIELD",
+    "CONTROL_RATE",
+  ])("%s is named when it is missing or something else", (name) => {
+    for (const value of [undefined, null, "text", {}]) {
+      const missing = missingBindings(without({ [name]: value }));
+      expect(missing).toHaveLength(1);
+      expect(missing[0]).toMatch(new RegExp(`^${name} \\(`));
+    }
+  });
 });

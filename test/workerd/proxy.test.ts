@@ -32,7 +32,13 @@ function inputOf(call: Call): ForwardInput {
   const request = call.request ?? new Request("https://api.test/x");
   const survey = surveyRequest(request, null);
   if (!survey.ok) throw new Error(survey.error.code);
-  const route = { upstream: { name: "test", ...place(UPSTREAM) }, timeoutMs: 1_000, maxBodyBytes: 1_000, keyInQuery: null, ...call.route };
+  const route = {
+    upstream: { name: "test", ...place(UPSTREAM) },
+    timeoutMs: 1_000,
+    maxBodyBytes: 1_000,
+    keyInQuery: null,
+    ...call.route,
+  };
   return {
     request,
     survey: survey.value,
@@ -58,7 +64,9 @@ async function answerTo(call: Call, response = new Response("ok")): Promise<Resp
 describe("the client's answer", () => {
   test("names the request and the limits, and replaces what the origin said of its own", async () => {
     const limits = [{ name: "burst", limit: 100, remaining: 57, resetSeconds: 12, windowSeconds: 60 }];
-    const response = new Response("ok", { headers: { ratelimit: '"other";r=1', "x-request-id": "theirs", "x-other": "1" } });
+    const response = new Response("ok", {
+      headers: { ratelimit: '"other";r=1', "x-request-id": "theirs", "x-other": "1" },
+    });
     const { headers } = await answerTo({ admission: admission(proxyRecord(), { limits }) }, response);
     expect(headers.get("x-request-id")).toBe("req_1");
     expect(headers.get("ratelimit-policy")).toBe('"burst";q=100;w=60');
@@ -68,7 +76,14 @@ describe("the client's answer", () => {
 
   test("says nothing of limits that nobody set, nor of a replacement that is not going on", async () => {
     const { headers } = await answerTo({});
-    for (const name of ["ratelimit", "ratelimit-policy", "deprecation", "sunset", "server-timing", "x-latchkey-degraded"]) {
+    for (const name of [
+      "ratelimit",
+      "ratelimit-policy",
+      "deprecation",
+      "sunset",
+      "server-timing",
+      "x-latchkey-degraded",
+    ]) {
       expect(headers.get(name), name).toBeNull();
     }
   });
@@ -86,7 +101,10 @@ describe("the client's answer", () => {
 
   test("shows Latchkey's own time when that is enabled, beside the origin's, and that it was degraded", async () => {
     const response = new Response("ok", { headers: { "server-timing": "db;dur=5" } });
-    const { headers } = await answerTo({ timingSince: Date.now(), admission: admission(proxyRecord(), { degraded: true }) }, response);
+    const { headers } = await answerTo(
+      { timingSince: Date.now(), admission: admission(proxyRecord(), { degraded: true }) },
+      response,
+    );
     expect(headers.get("server-timing")).toMatch(/^db;dur=5, latchkey;dur=\d+$/);
     expect(headers.get("x-latchkey-degraded")).toBe("?1");
   });
@@ -112,11 +130,18 @@ describe("the client's answer", () => {
 describe("the origin's request", () => {
   test("asks no cache of the zone: that one knows nothing of keys", async () => {
     await answerTo({});
-    expect(vi.mocked(fetch).mock.calls[0]?.[1]).toMatchObject({ cache: "no-store", redirect: "manual", encodeResponseBody: "manual" });
+    expect(vi.mocked(fetch).mock.calls[0]?.[1]).toMatchObject({
+      cache: "no-store",
+      redirect: "manual",
+      encodeResponseBody: "manual",
+    });
   });
 
   test("without a key, for a preflight, tells no identity and lets none through", async () => {
-    const request = new Request("https://api.test/x", { method: "OPTIONS", headers: { "x-latchkey-owner": "mallory" } });
+    const request = new Request("https://api.test/x", {
+      method: "OPTIONS",
+      headers: { "x-latchkey-owner": "mallory" },
+    });
     const answer = await answerTo({ request, admission: null });
     const sent = new Headers(vi.mocked(fetch).mock.calls[0]?.[1]?.headers);
     expect([...sent.keys()].filter((name) => name.startsWith("x-latchkey"))).toEqual([]);
@@ -124,7 +149,9 @@ describe("the origin's request", () => {
   });
 
   test("drops a tracestate whose trace does not go on", async () => {
-    await answerTo({ request: new Request("https://api.test/x", { headers: { tracestate: "a=1", traceparent: "rubbish" } }) });
+    await answerTo({
+      request: new Request("https://api.test/x", { headers: { tracestate: "a=1", traceparent: "rubbish" } }),
+    });
     const sent = new Headers(vi.mocked(fetch).mock.calls[0]?.[1]?.headers);
     expect(sent.get("tracestate")).toBeNull();
     expect(sent.get("traceparent")).toMatch(/^00-1{32}/);
@@ -138,7 +165,12 @@ describe("the origin's request", () => {
         return Promise.resolve(new Response("from the service"));
       },
     };
-    const upstream = { name: "svc", target: { kind: "service", binding: "BILLING" }, stripPrefix: true, pathPrefix: "/billing" } as const;
+    const upstream = {
+      name: "svc",
+      target: { kind: "service", binding: "BILLING" },
+      stripPrefix: true,
+      pathPrefix: "/billing",
+    } as const;
     const request = new Request("https://api.test/billing/a%2Fb?x=1");
     const result = await forward(inputOf({ request, route: { upstream }, env: { ...env, BILLING: service } as Env }));
     expect(result.ok && (await result.response.text())).toBe("from the service");
@@ -148,7 +180,12 @@ describe("the origin's request", () => {
 
   test("a service binding that is not there, or an upstream without an address, is upstream_unreachable", async () => {
     vi.spyOn(console, "warn").mockReturnValue();
-    const missing = { name: "svc", target: { kind: "service", binding: "NOT_THERE" }, stripPrefix: false, pathPrefix: "/" } as const;
+    const missing = {
+      name: "svc",
+      target: { kind: "service", binding: "NOT_THERE" },
+      stripPrefix: false,
+      pathPrefix: "/",
+    } as const;
     const unset = { ...missing, target: { kind: "unset", variable: "SOME_URL" } } as const;
     for (const upstream of [missing, unset]) {
       const result = await forward(inputOf({ route: { upstream } }));
@@ -166,7 +203,8 @@ describe("bounds", () => {
   });
 
   test("header fields at the bound pass, one octet more is headers_too_large", () => {
-    const fields = (bytes: number): Request => new Request("https://api.test/", { headers: { "x-a": "x".repeat(bytes - "x-a".length - 4) } });
+    const fields = (bytes: number): Request =>
+      new Request("https://api.test/", { headers: { "x-a": "x".repeat(bytes - "x-a".length - 4) } });
     expect(surveyRequest(fields(MAX_HEADER_BYTES), null).ok).toBe(true);
     expect(surveyRequest(fields(MAX_HEADER_BYTES + 1), null)).toMatchObject({ error: { code: "headers_too_large" } });
   });
@@ -179,7 +217,11 @@ describe("the upstream's URL", () => {
     [place("http://o.test/v2"), "https://api.test/x?y", "http://o.test/v2/x?y"],
     [place("http://o.test/v2/"), "https://api.test//x", "http://o.test/v2//x"],
     [place("http://o.test/", { pathPrefix: "/api", stripPrefix: true }), "https://api.test/api/x", "http://o.test/x"],
-    [place("http://o.test/v1", { pathPrefix: "/api", stripPrefix: true }), "https://api.test/api?y=1", "http://o.test/v1/?y=1"],
+    [
+      place("http://o.test/v1", { pathPrefix: "/api", stripPrefix: true }),
+      "https://api.test/api?y=1",
+      "http://o.test/v1/?y=1",
+    ],
     [place("http://o.test", { pathPrefix: "/api" }), "https://api.test/api/x", "http://o.test/api/x"],
     [place("http://o.test", { pathPrefix: "/api", stripPrefix: true }), "https://api.test/apix", "http://o.test/apix"],
   ])("%o of %s", (upstream, url, becomes) => {
@@ -189,7 +231,10 @@ describe("the upstream's URL", () => {
   test.each(["/../admin", "/x/%2e%2E/%2e./admin", "/x/..", "/.%2e/admin", "/x\\..\\..\\admin"])(
     "a path never climbs out of the upstream's base: %s",
     (path) => {
-      for (const upstream of [place("http://o.test/tenants/7"), place("http://o.test", { pathPrefix: "/x", stripPrefix: true })]) {
+      for (const upstream of [
+        place("http://o.test/tenants/7"),
+        place("http://o.test", { pathPrefix: "/x", stripPrefix: true }),
+      ]) {
         expect(upstreamUrl(upstream, `https://api.test${path}`, null).ok).toBe(false);
       }
     },
