@@ -3,9 +3,8 @@ import type { ChildProcess } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
-import { unstable_getMiniflareWorkerOptions, unstable_readConfig } from "wrangler";
-import { WRANGLER_CONFIG } from "./bundle.ts";
 import type { Bundle } from "./bundle.ts";
+import { readWorkerOptions } from "./worker-options.ts";
 
 /** The name of the Worker; object ids, and so all stored state, depend on it. */
 const WORKER_NAME = "latchkey";
@@ -46,12 +45,9 @@ function watchWorkerd(onProcess: (child: ChildProcess) => void): () => void {
 
 /** Serves the built Worker with embedded KV, Durable Objects, Queue and rate limits: what `wrangler dev` uses. */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const config = unstable_readConfig({ config: WRANGLER_CONFIG });
+  const { config, workerOptions } = readWorkerOptions(options.stateDirectory);
   const other = config.triggers.crons?.find((cron: string) => cron !== EVERY_MINUTE);
   if (other !== undefined) throw new Error(`npm start can only fire the schedule "${EVERY_MINUTE}", not "${other}"`);
-  // wrangler would read the .dev.vars that stands beside this path; which one counts is decided in secrets.ts.
-  const userConfigPath = path.join(options.stateDirectory, "wrangler.toml");
-  const { workerOptions } = unstable_getMiniflareWorkerOptions({ ...config, userConfigPath });
   const bundle = await options.bundle;
   const forget = watchWorkerd(options.onProcess);
   const miniflare = new Miniflare(
