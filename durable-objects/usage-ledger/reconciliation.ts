@@ -2,7 +2,7 @@ import type { LedgerMarks } from "../../src/usage/segments.ts";
 import { HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
 import type { ReconciliationResult, ReconciliationSlice, ReconciliationStatus } from "./api.ts";
 import { readCostByLineageHour, readLineagesUsed } from "./read.ts";
-import { readState } from "./schema.ts";
+import { readState } from "./state.ts";
 
 /** What the ledger keeps of its comparison with the meters. Hours are epoch seconds in the tables, epoch ms over RPC. */
 

@@ -4,7 +4,7 @@ import { BATCH_ID_PREFIX } from "../../src/usage/parse-batch.ts";
 import { DAY_SECONDS, HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
 import type { LedgerMarks } from "../../src/usage/segments.ts";
 import { horizonsAt } from "../../src/usage/segments.ts";
-import { readState, writeState } from "./schema.ts";
+import { readState, writeState } from "./state.ts";
 
 /**
  * Hours are summed from minutes once they are over, days from hours. An ingest then writes one row for each group, not three;

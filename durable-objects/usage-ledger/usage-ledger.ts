@@ -18,7 +18,8 @@ import { confirmUses, ingestBatches, pendingUses } from "./ingest.ts";
 import { readCostByLineageHour, readLineagesUsed, readUsage } from "./read.ts";
 import { nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
 import { readMarks, rollUp, sweep } from "./roll-up.ts";
-import { MIGRATIONS, beginState, readState, writeState } from "./schema.ts";
+import { MIGRATIONS } from "./migrations.ts";
+import { beginState, readState, writeState } from "./state.ts";
 
 /** The alarm runs this long after the hour, when that hour can be summed. */
 const ALARM_PAST_HOUR_MS = 150_000;

@@ -18,5 +18,3 @@ export const counters = {
   /** Failed checks that the per-address shield turned away. */
   shieldRefusals: 0,
 };
-
-export type CounterName = keyof typeof counters;

@@ -1,6 +1,6 @@
 import type { UsageEvent } from "./event.ts";
 
-export const USAGE_EVENT_TYPE = "dev.latchkey.request.v1";
+const USAGE_EVENT_TYPE = "dev.latchkey.request.v1";
 
 /** CloudEvents 1.0, structured JSON: what sinks outside of Latchkey are given. */
 export interface UsageCloudEvent {
@@ -16,7 +16,7 @@ export interface UsageCloudEvent {
 }
 
 /** The public form of a usage event: times are RFC 3339 UTC, durations carry their unit. */
-export type UsageEventData = Omit<UsageEvent, "id" | "time"> & { readonly time: string };
+type UsageEventData = Omit<UsageEvent, "id" | "time"> & { readonly time: string };
 
 /**
  * @param source a URI-reference that names the deployment, for example `https://api.example.com/_latchkey`.

@@ -46,7 +46,7 @@ export interface UsagePoint {
 }
 
 /** The sums of a bucket, or of all of them. */
-export interface UsageFigures {
+interface UsageFigures {
   readonly requests: number;
   readonly allowed: number;
   readonly refused: number;

@@ -15,7 +15,7 @@ export const GRANULARITY_SECONDS: Readonly<Record<Granularity, number>> = {
 };
 
 /** What a sum is kept by. Two events with the same dimensions and minute are one row. */
-export interface Dimensions {
+interface Dimensions {
   readonly keyId: string | null;
   readonly lineageId: string | null;
   readonly owner: string | null;
@@ -71,7 +71,7 @@ export function bucketOf(epochMs: number, seconds: number): number {
   return at - (((at % seconds) + seconds) % seconds);
 }
 
-export function dimensionsOf(event: UsageEvent): Dimensions {
+function dimensionsOf(event: UsageEvent): Dimensions {
   return {
     keyId: event.keyId,
     lineageId: event.lineageId,
@@ -84,7 +84,7 @@ export function dimensionsOf(event: UsageEvent): Dimensions {
   };
 }
 
-export function seriesKeyOf(of: Dimensions): string {
+function seriesKeyOf(of: Dimensions): string {
   return JSON.stringify([of.keyId, of.lineageId, of.owner, of.environment, of.route, of.status, of.code, of.country]);
 }
 
@@ -105,7 +105,7 @@ export function sumByMinute(events: Iterable<UsageEvent>, into = new Map<string,
   return into;
 }
 
-export function addEvent(into: Sums, event: UsageEvent): void {
+function addEvent(into: Sums, event: UsageEvent): void {
   into.requests += 1;
   if (isAllowed(event.code)) into.allowed += 1;
   else into.refused += 1;

@@ -6,7 +6,7 @@ import type { UsageBatch, UsageEvent } from "./event.ts";
  * Ledger objects per workspace. Raise it when one is no longer enough.
  * Raising it moves lineages, and a batch that was counted before could be counted again after: let the queue run empty first.
  */
-export const LEDGER_SHARDS: number = 1;
+const LEDGER_SHARDS: number = 1;
 
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
