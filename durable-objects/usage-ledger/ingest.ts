@@ -20,24 +20,24 @@ const DIGEST_CHARACTERS = 22;
 export function ingestBatches(
   sql: SqlStorage,
   batches: readonly LedgerBatch[],
-  marks: LedgerMarks,
+  at: { readonly marks: LedgerMarks; readonly now: number },
   seriesIds: SeriesIds,
-  now: number,
 ): IngestAnswer {
   let rowsWritten = 0;
   const outcomes: BatchOutcome[] = [];
   const fresh: UsageEvent[] = [];
   for (const batch of batches) {
-    if (isForgotten(batch.batchId, now)) {
+    if (isForgotten(batch.batchId, at.now)) {
       outcomes.push("forgotten");
       continue;
     }
-    const written = sql.exec(`INSERT OR IGNORE INTO batch (batch_id) VALUES (?)`, batch.batchId).rowsWritten;
-    rowsWritten += written;
-    outcomes.push(written === 0 ? "duplicate" : "ingested");
-    if (written > 0) for (const event of batch.events) fresh.push(event);
+    const counted = sql.exec(`INSERT OR IGNORE INTO batch (batch_id) VALUES (?) RETURNING 1`, batch.batchId);
+    const isNew = counted.toArray().length === 1;
+    rowsWritten += counted.rowsWritten;
+    outcomes.push(isNew ? "ingested" : "duplicate");
+    if (isNew) for (const event of batch.events) fresh.push(event);
   }
-  rowsWritten += writeSums(sql, sumByMinute(fresh).values(), marks, seriesIds);
+  rowsWritten += writeSums(sql, sumByMinute(fresh).values(), at.marks, seriesIds);
   rowsWritten += writeTotals(sql, fresh);
   const uses = latestUses(batches.flatMap((batch) => batch.events));
   rowsWritten += writeUses(sql, uses);

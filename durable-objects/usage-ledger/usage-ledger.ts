@@ -53,7 +53,7 @@ export class UsageLedger extends DurableObject<Env> {
     try {
       answer = this.ctx.storage.transactionSync(() => {
         const rows = rollUp(this.#sql, now);
-        const ingested = ingestBatches(this.#sql, batches, readMarks(this.#sql, now), this.#seriesIds, now);
+        const ingested = ingestBatches(this.#sql, batches, { marks: readMarks(this.#sql, now), now }, this.#seriesIds);
         return { ...ingested, rowsWritten: ingested.rowsWritten + rows };
       });
     } catch (error) {
@@ -146,6 +146,8 @@ export class UsageLedger extends DurableObject<Env> {
     const now = Date.now();
     this.#rollUp(now);
     this.#rowsWritten += this.ctx.storage.transactionSync(() => sweep(this.#sql, now));
+    // Some of them may be gone.
+    this.#seriesIds.clear();
     const next = nextAlarm(this.#sql, now);
     if (next !== null) await this.#setAlarm(next);
   }

@@ -143,12 +143,15 @@ async function listWorkspaces(deliveries: Iterable<Delivery>, env: ConsumerEnv):
   }
 }
 
+/** Short: time does not heal it, but a deployment that is newer than its reader may be rolled out meanwhile. */
+const POISON_RETRY_DELAY_SECONDS = 5;
+
 /** No event can be told from it: whoever looks after the dead-letter queue finds it there, whole. */
 function refusePoison(message: Message, problem: string): void {
   if (message.attempts <= 1) {
     logError(`a usage message cannot be read: ${problem}`, { messageId: message.id });
   }
-  message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
+  message.retry({ delaySeconds: POISON_RETRY_DELAY_SECONDS });
 }
 
 /** 2 s, 4 s, 8 s … up to five minutes. */

@@ -30,9 +30,9 @@ async function ask(ledger: ReturnType<typeof ledgerByName>, changes: Partial<Usa
     filters: {},
     ...changes,
   };
-  const part = await ledger.query(query);
-  if (!part.ok) throw new Error(part.error.detail);
-  return toUsageAnswer(query, part.value);
+  const answer = await ledger.query(query);
+  if (!answer.ok) throw new Error(answer.error.detail);
+  return toUsageAnswer(query, answer.value);
 }
 
 function part({ batchId, events }: UsageBatch) {
@@ -247,6 +247,16 @@ describe("the usage ledger", () => {
     await ask(ledger);
     expect(await costs()).toEqual([{ lineageId: "lin_a", hour, cost: 12 }]);
     expect(await ledger.lineagesUsed(hour, hour + HOUR, 10)).toEqual(["lin_a", "lin_b", "lin_c"]);
+  });
+
+  test("events of a series that was swept are counted again from scratch, without a restart between", async () => {
+    const { ledger, stub } = newLedger();
+    await ledger.ingest([part(usageBatch([usageEvent({ time: START })], START))]);
+    const later = START + 3 * 366 * DAY;
+    vi.setSystemTime(later);
+    await runDurableObjectAlarm(stub);
+    await ledger.ingest([part(usageBatch([usageEvent({ time: later })], later))]);
+    expect((await ask(ledger, { groupBy: ["key"] })).series).toMatchObject([{ key: "key_a", requests: 1 }]);
   });
 
   test("totals by outcome only rise, whatever is swept", async () => {

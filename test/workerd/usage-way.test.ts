@@ -121,7 +121,7 @@ describe("an event's way", () => {
     const startedAt = Date.now();
     await call(key, "/reports/today");
     const record = await until(
-      async () => (await (await asRoot(`/keys/${id}`)).json()) as { readonly lastUsedAt: string | null },
+      async (): Promise<{ readonly lastUsedAt: string | null }> => await (await asRoot(`/keys/${id}`)).json(),
       ({ lastUsedAt }) => lastUsedAt !== null,
       VISIBLE_WITHIN_MS,
     );
