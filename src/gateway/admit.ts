@@ -209,8 +209,10 @@ async function conclude(
   parts: AdmissionParts,
 ): Promise<AdmitOutcome | null> {
   const now = Date.now();
-  for (const { answer } of answers) {
+  for (const { account, answer } of answers) {
     if (answer === null || answer.outcome === "granted") continue;
+    // The meter has nothing left, but units that came for others meanwhile may do.
+    if (answer.outcome === "refused" && answer.violated.length > 0 && stands(account, input, now)) continue;
     refundPaid(accounts, input, now);
     for (const account of accounts) scheduleRelease(account, input, parts);
     if (answer.outcome === "stale") return answer;

@@ -19,8 +19,8 @@ export interface Lease {
   /** Spending since the meter was last asked, for the size of the next wish. */
   spentSinceAsked: number;
   askedAt: number;
-  /** A renewal is under way until then; a lost one must not block the next for long. */
-  renewingUntil: number;
+  /** A call that asks for units ahead is under way until then: one at a time, or a burst would fill the hand many times over. */
+  wishingUntil: number;
   /** Until then a limit is known to refuse this cost and more. */
   refusal: RememberedRefusal | null;
   /** The meter did not answer; until then nobody waits for it again. */
@@ -57,8 +57,8 @@ export interface Pledge {
 
 /** A refusal is remembered this long, so that a hot key over its limit costs few calls; short, since units may come back. */
 export const REFUSAL_MEMORY_MS = 250;
-/** A renewal that has not come back by then does not hold up another. */
-const RENEWAL_PATIENCE_MS = 1_000;
+/** A wish that has not come back by then does not hold up another. */
+const WISH_PATIENCE_MS = 1_000;
 /** Wish for this much more than the recent rate would use, so that a steady key does not run dry. */
 const WISH_MARGIN = 1.25;
 /** Rates over shorter spans than this are noise. */
@@ -73,7 +73,7 @@ export function newLease(): Lease {
     spent: [],
     spentSinceAsked: 0,
     askedAt: 0,
-    renewingUntil: 0,
+    wishingUntil: 0,
     refusal: null,
     unreachableUntil: 0,
     generation: 0,
@@ -116,7 +116,7 @@ export function refusedUntil(lease: Lease, cost: number, now: number): Remembere
 
 /** Whether a background renewal is due: the lease ends soon, or the hand is running low. */
 export function renewalDue(lease: Lease, limits: readonly Limit[], aheadMs: number, now: number): boolean {
-  if (lease.renewingUntil > now) return false;
+  if (lease.wishingUntil > now) return false;
   if (lease.validUntil - now < aheadMs) return true;
   // Running dry: what is in hand is less than half of what was spent since the last call. Small hands are counted
   // one request at a time anyway, so a background call would not spare a foreground one.
@@ -150,7 +150,9 @@ export function askForRequest(lease: Lease, input: AskInput): Pledge {
     holdings.push({ counter, windowStart: hand.windowStart, units });
     hand.units -= units;
   }
-  return openAsk(lease, input, { want: wish(lease, input), holdings, returned: [] });
+  const want = lease.wishingUntil > input.now ? 0 : wish(lease, input);
+  if (want > 0) lease.wishingUntil = input.now + WISH_PATIENCE_MS;
+  return openAsk(lease, input, { want, holdings, returned: [] });
 }
 
 /** Ahead of need, in the background: the hand stays where it is. */
@@ -159,7 +161,7 @@ export function askToRenew(lease: Lease, renewal: Omit<AskInput, "cost">): Pledg
   const want = wish(lease, input);
   const returned = trimHands(lease, want, input.now);
   const holdings = [...lease.hands].map(([counter, hand]) => ({ counter, windowStart: hand.windowStart, units: hand.units }));
-  lease.renewingUntil = input.now + RENEWAL_PATIENCE_MS;
+  lease.wishingUntil = input.now + WISH_PATIENCE_MS;
   return openAsk(lease, input, { want, holdings, returned });
 }
 
@@ -169,7 +171,7 @@ export function askToRenew(lease: Lease, renewal: Omit<AskInput, "cost">): Pledg
  * belongs to a window that is over, and spending it now would be one too many in the new one: ask again.
  */
 export function takeAnswer(lease: Lease, pledge: Pledge, answer: Exclude<AcquireAnswer, Stale>, now: number): boolean {
-  lease.renewingUntil = 0;
+  endWish(lease, pledge);
   if (answer.grants.length > 0 || answer.outcome === "granted") lease.limits = answer.grants.map((grant) => grant.limit);
   if (answer.outcome === "granted") {
     lease.validUntil = Math.max(lease.validUntil, pledge.sentAt + answer.validForMs);
@@ -210,7 +212,7 @@ export function takeBack(lease: Lease, pledge: Pledge): void {
 /** As `takeBack`, and the report is owed again: for calls that the meter surely did not carry out. */
 export function oweAgain(lease: Lease, pledge: Pledge): void {
   takeBack(lease, pledge);
-  lease.renewingUntil = 0;
+  endWish(lease, pledge);
   for (const { hour, units } of pledge.request.spent) addSpent(lease, hour, units);
 }
 
@@ -241,6 +243,10 @@ export function viewLimits(lease: Lease, limits: readonly Limit[], now: number):
       windowSeconds: windowSeconds(limit.window, now),
     };
   });
+}
+
+function endWish(lease: Lease, { request }: Pledge): void {
+  if (request.want > 0 || request.cost === 0) lease.wishingUntil = 0;
 }
 
 function openAsk(

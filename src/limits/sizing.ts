@@ -3,15 +3,22 @@
  *
  * Units in an isolate's hand that it does not spend are lost to everyone else until they come back, so the sum of all
  * hands must stay small against what is left. Two bounds do it:
- * - while a lease can still come back inside the window, all holders together get a quarter of what is left;
+ * - all holders together get at most a quarter of what is left, and 5 % of the limit, while a lease can still come back
+ *   inside the window;
  * - in the last stretch of a window (and always, in windows shorter than a lease) they get 2 % of the limit together,
- *   which is the most that may be left unused. Small limits are then counted one request at a time: exact.
+ *   which is the most that may be left unused.
+ * A share of a few units spares few calls and may strand them where nobody needs them, so it is not given at all: small
+ * limits are counted one request at a time, exactly.
  */
 
 /** Of what is left, over all holders. */
 const SHARE_OF_REMAINING = 4;
+/** Of the limit, over all holders, while units can come back in time. */
+const SHARE_OF_LIMIT = 20;
 /** Of the limit, over all holders, when units cannot come back in time. */
 const SHARE_OF_LIMIT_AT_END = 50;
+/** Fewer are not worth stranding. */
+const LEAST_SHARE_UNITS = 4;
 /** A returning lease needs its own length, and a little for the way. */
 const RETURN_MARGIN = 2;
 
@@ -28,9 +35,9 @@ export interface SizingInput {
 /** The most units that one holder may be given ahead of need. */
 export function prudentShare(input: SizingInput): number {
   const { limit, remaining, windowEndsInMs, ttlMs, holders } = input;
-  const ofRemaining = Math.floor(remaining / (SHARE_OF_REMAINING * holders));
-  if (windowEndsInMs > RETURN_MARGIN * ttlMs) return ofRemaining;
-  return Math.min(ofRemaining, Math.floor(limit / (SHARE_OF_LIMIT_AT_END * holders)));
+  const shareOfLimit = windowEndsInMs > RETURN_MARGIN * ttlMs ? SHARE_OF_LIMIT : SHARE_OF_LIMIT_AT_END;
+  const share = Math.floor(Math.min(remaining / SHARE_OF_REMAINING, limit / shareOfLimit) / holders);
+  return share < LEAST_SHARE_UNITS ? 0 : share;
 }
 
 /** A crash may leave at most this part of a limit unused. */

@@ -157,6 +157,18 @@ describe("hardly under", () => {
     }
   }
 
+  it("a burst of exactly the limit, all at once over three isolates, passes whole", () => {
+    const limit: Limit = { name: "hourly", limit: 30, window: "hour", kind: "quota" };
+    const first = windowAt(limit.window, START).end;
+    for (const latencyMs of [0, 2, 15]) {
+      const world = new LeaseWorld({ limits: [limit], isolates: 3, latencyMs, faults: NO_FAULTS, random: seeded(1), startAt: first });
+      for (let index = 0; index < 30; index++) world.request(index % 3, 1, first);
+      world.run();
+      expect(world.admitted).toBe(30);
+      expect(world.refused).toBe(0);
+    }
+  });
+
   it("after a crash at most the reserved block is left unused", () => {
     const limit: Limit = { name: "burst", limit: 1_000, window: "hour", kind: "rate" };
     const first = windowAt(limit.window, START).end;

@@ -107,15 +107,15 @@ export class LeaseWorld {
   #serve(isolate: number, cost: number, round: number): void {
     const lease = this.#lease(isolate);
     const { now } = this;
-    if (refusedUntil(lease, cost, now) !== null) {
-      this.refused++;
-      return;
-    }
-    if (lease.validUntil > now && covers(lease, this.limits, cost, now)) {
+    if (this.#covers(lease, cost)) {
       spend(lease, this.limits, cost, now);
       this.#count(cost);
       if (renewalDue(lease, this.limits, RENEW_AHEAD_MS, now)) this.#renew(isolate);
       this.#scheduleRelease(isolate);
+      return;
+    }
+    if (refusedUntil(lease, cost, now) !== null) {
+      this.refused++;
       return;
     }
     if (round === 4) {
@@ -126,10 +126,14 @@ export class LeaseWorld {
     this.#call(isolate, pledge, (answer, paid) => {
       if (answer === null) this.failed++;
       else if (paid) this.#count(cost);
-      else if (answer.outcome === "granted") this.#serve(isolate, cost, round + 1);
+      else if (answer.outcome === "granted" || this.#covers(lease, cost)) this.#serve(isolate, cost, round + 1);
       else this.refused++;
       this.#scheduleRelease(isolate);
     });
+  }
+
+  #covers(lease: Lease, cost: number): boolean {
+    return lease.validUntil > this.now && covers(lease, this.limits, cost, this.now);
   }
 
   #renew(isolate: number): void {

@@ -1,0 +1,161 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bearer, control } from "../support/control.ts";
+import { type Edge, type Edges, startEdges } from "../support/edges.ts";
+
+/** Several real isolates, one meter, real time: what the property tests show of the arithmetic, shown of the product. */
+
+let harness: Edges;
+beforeAll(async () => {
+  harness = await startEdges({ count: 3 });
+});
+afterAll(() => harness.stop());
+
+/** What clients saw of one request. */
+interface Seen {
+  readonly sentAt: number;
+  readonly status: number;
+}
+
+/** Offers `perSecond` requests a second, turn by turn to each edge, until `until` (epoch ms). */
+async function offer(edges: readonly Edge[], key: string, perSecond: number, until: number): Promise<Seen[]> {
+  const seen: Promise<Seen>[] = [];
+  const startedAt = Date.now();
+  for (let index = 0; Date.now() < until; index++) {
+    const edge = edges[index % edges.length];
+    if (edge === undefined) throw new RangeError("no edges");
+    const sentAt = Date.now();
+    seen.push(
+      edge.fetch("/limited", { headers: bearer(key) }).then(async (response) => {
+        await response.arrayBuffer();
+        return { sentAt, status: response.status };
+      }),
+    );
+    await sleep(Math.max(0, startedAt + ((index + 1) * 1_000) / perSecond - Date.now()));
+  }
+  return await Promise.all(seen);
+}
+
+/** Waits for the start of the next window of `seconds`; returns it. */
+async function nextWindow(seconds: number): Promise<number> {
+  const length = seconds * 1_000;
+  const start = (Math.floor(Date.now() / length) + 1) * length;
+  await sleep(start - Date.now());
+  return start;
+}
+
+describe("several isolates share one balance", () => {
+  it.each([
+    { limit: 20, seconds: 2, perSecond: 40, windows: 3 },
+    { limit: 100, seconds: 5, perSecond: 80, windows: 1 },
+  ])("at 4x overload $limit in $seconds s lets through at most the limit and at least 98 % of it", async (load) => {
+    const { limit, seconds, perSecond, windows } = load;
+    const { key } = await control(harness.home).issue({
+      limits: [{ name: "burst", limit, window: { seconds }, kind: "rate" }],
+    });
+    const start = await nextWindow(seconds);
+    const length = seconds * 1_000;
+    const seen = await offer(harness.edges, key, perSecond, start + windows * length - 150);
+    for (let window = 0; window < windows; window++) {
+      const from = start + window * length;
+      const passed = seen.filter(({ status, sentAt }) => status === 200 && sentAt >= from && sentAt < from + length);
+      expect(passed.length).toBeLessThanOrEqual(limit);
+      expect(passed.length).toBeGreaterThanOrEqual(Math.ceil(limit * 0.98));
+    }
+    expect(new Set(seen.map(({ status }) => status))).toEqual(new Set([200, 429]));
+  });
+
+  it("at 90 % load nothing is refused", async () => {
+    const { key } = await control(harness.home).issue({
+      limits: [{ name: "burst", limit: 50, window: { seconds: 2 }, kind: "rate" }],
+    });
+    const start = await nextWindow(2);
+    const seen = await offer(harness.edges, key, 22, start + 3_900);
+    expect(seen.filter(({ status }) => status !== 200)).toEqual([]);
+  });
+
+  it("a burst from all isolates at once passes the limit and not one more, and an eviction of the meter changes nothing", async () => {
+    const { key, lineageId } = await control(harness.home).issue({
+      limits: [{ name: "hourly", limit: 30, window: "hour", kind: "quota" }],
+    });
+    const burst = () =>
+      Promise.all(
+        Array.from({ length: 30 }, async (_, index) => {
+          const response = await harness.edges[index % 3]?.fetch("/limited", { headers: bearer(key) });
+          return response?.status;
+        }),
+      );
+    const statuses = [...(await burst())];
+    await harness.evict("KeyMeter", `default/${lineageId}`);
+    statuses.push(...(await burst()));
+    expect(statuses.filter((status) => status === 200)).toHaveLength(30);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(30);
+  });
+
+  it("the old and the new key of a rotation draw on one balance, on whatever isolate", async () => {
+    const api = control(harness.home);
+    const old = await api.issue({ limits: [{ name: "daily", limit: 12, window: "day", kind: "quota" }] });
+    const fresh = await api.rotate(old.id, { overlapSeconds: 600 });
+    const statuses: number[] = [];
+    for (let index = 0; index < 20; index++) {
+      const key = index % 2 === 0 ? old.key : fresh.key;
+      const response = await harness.edges[index % 3]?.fetch("/limited", { headers: bearer(key) });
+      statuses.push(response?.status ?? 0);
+    }
+    expect(statuses.filter((status) => status === 200)).toHaveLength(12);
+  });
+
+  it("the keys of an owner draw on the owner's balance together, each within its own", async () => {
+    const api = control(harness.home);
+    const put = await api.call("PUT", "/owners/shared", {
+      body: { limits: [{ name: "owner-daily", limit: 10, window: "day", kind: "quota" }] },
+    });
+    expect(put.status).toBe(200);
+    const narrow = await api.issue({ owner: "shared", limits: [{ name: "own", limit: 3, window: "day", kind: "quota" }] });
+    const wide = await api.issue({ owner: "shared" });
+    const use = async (key: string, times: number) => {
+      const passed = [];
+      for (let index = 0; index < times; index++) {
+        const response = await harness.edges[index % 3]?.fetch("/limited", { headers: bearer(key) });
+        passed.push(response?.status === 200);
+      }
+      return passed.filter(Boolean).length;
+    };
+    expect(await use(narrow.key, 5)).toBe(3);
+    expect(await use(wide.key, 12)).toBe(7);
+  });
+});
+
+describe("the warm path touches no storage", () => {
+  it("1,000 warm requests of a hot key read KV at most twice, call the meter at most 20 times and send at most 20 messages", async () => {
+    const [edge] = harness.edges;
+    if (edge === undefined) throw new RangeError("no edges");
+    const { key } = await control(harness.home).issue({
+      limits: [
+        { name: "burst", limit: 1_000_000, window: "hour", kind: "rate" },
+        { name: "monthly", limit: 100_000_000, window: "month", kind: "quota" },
+      ],
+    });
+    const send = async (count: number): Promise<void> => {
+      for (let sent = 0; sent < count; sent += 20) {
+        await Promise.all(
+          Array.from({ length: 20 }, async () => {
+            const response = await edge.fetch("/warm", { headers: bearer(key) });
+            expect(response.status).toBe(200);
+            await response.arrayBuffer();
+          }),
+        );
+      }
+    };
+    await send(200);
+    await sleep(1_500);
+    await edge.resetCalls();
+    await send(1_000);
+    await sleep(1_500);
+    const calls = await edge.calls();
+    console.log("storage operations per 1,000 warm requests:", JSON.stringify(calls));
+    expect(calls["KEYS.get"] ?? 0).toBeLessThanOrEqual(2);
+    expect((calls["KEY_METER.acquire"] ?? 0) + (calls["KEY_METER.release"] ?? 0)).toBeLessThanOrEqual(20);
+    expect(calls["USAGE.send"] ?? 0).toBeLessThanOrEqual(20);
+  });
+});
