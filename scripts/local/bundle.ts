@@ -5,10 +5,18 @@ import path from "node:path";
 export const ROOT = path.resolve(import.meta.dirname, "../..");
 export const WRANGLER_CONFIG = path.join(ROOT, "wrangler.toml");
 
-const WRANGLER = path.join(
+export const WRANGLER = path.join(
   path.dirname(createRequire(import.meta.url).resolve("wrangler/package.json")),
   "bin/wrangler.js",
 );
+
+/** Offline and quiet: no update notice, no telemetry. */
+export const WRANGLER_ENVIRONMENT = {
+  CI: "1",
+  NO_COLOR: "1",
+  WRANGLER_HIDE_BANNER: "true",
+  WRANGLER_SEND_METRICS: "false",
+} as const;
 
 /** A bundle takes about two seconds; a machine that needs a minute has another problem. */
 const BUNDLE_TIMEOUT_MS = 60_000;
@@ -35,10 +43,7 @@ export async function bundleWorker(directory: string, entry?: string): Promise<B
     timeout: BUNDLE_TIMEOUT_MS,
     env: {
       ...process.env,
-      CI: "1",
-      NO_COLOR: "1",
-      WRANGLER_HIDE_BANNER: "true",
-      WRANGLER_SEND_METRICS: "false",
+      ...WRANGLER_ENVIRONMENT,
       WRANGLER_LOG_PATH: path.join(directory, "log"),
     },
   });

@@ -15,19 +15,20 @@ export interface ControlAddress {
 
 const CALL_TIMEOUT_MS = 10_000;
 
+interface Call {
+  readonly method: string;
+  readonly target: string;
+  readonly credential: string;
+  readonly body?: unknown;
+}
+
 interface Answer {
   readonly status: number;
   readonly body: string;
 }
 
 /** `fetch` cannot set `Host`, which `LATCHKEY_CONTROL_HOST` may ask for. */
-function call(
-  address: ControlAddress,
-  method: string,
-  target: string,
-  credential: string,
-  body?: unknown,
-): Promise<Answer> {
+function call(address: ControlAddress, { method, target, credential, body }: Call): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = http.request({
       host: "127.0.0.1",
@@ -52,7 +53,7 @@ function call(
 
 /** Waits until the Worker answers anything at all. */
 export async function waitUntilServing(address: ControlAddress): Promise<void> {
-  await call(address, "GET", "/_latchkey/healthz", "");
+  await call(address, { method: "GET", target: "/_latchkey/healthz", credential: "" });
 }
 
 /** The demo key of this state directory: the one made before if it still works, else a new one. Throws what went wrong. */
@@ -64,15 +65,15 @@ export async function obtainDemoKey(
   const file = path.join(stateDirectory, "demo-key");
   if (existsSync(file)) {
     const kept = readFileSync(file, "utf8").trim();
-    const { status } = await call(address, "GET", "/_latchkey/v1/whoami", kept);
+    const { status } = await call(address, { method: "GET", target: "/_latchkey/v1/whoami", credential: kept });
     // Revoked during a tour, for instance.
     if (kept !== "" && status !== 401) return kept;
   }
-  const { status, body } = await call(address, "POST", "/_latchkey/v1/keys", rootToken, {
-    name: "Demo key",
-    owner: "demo",
-    environment: "test",
-    scopes: ["reports:read", "charges:write"],
+  const { status, body } = await call(address, {
+    method: "POST",
+    target: "/_latchkey/v1/keys",
+    credential: rootToken,
+    body: { name: "Demo key", owner: "demo", environment: "test", scopes: ["reports:read", "charges:write"] },
   });
   // The answer's body is left out: it may hold a key.
   if (status !== 201) throw new Error(`the control API answered ${status} when asked for one`);
