@@ -57,16 +57,24 @@ const own = new Hono<Variables>()
   .post("/_latchkey/v1/verify", ({ req: { raw }, env }) => verifyAs(raw, env, verifyOne))
   .post("/_latchkey/v1/verify/batch", ({ req: { raw }, env }) => verifyAs(raw, env, verifyBatch))
   .get("/_latchkey/v1/whoami", async ({ req: { raw }, env }) => toJson(raw, await whoami(raw, env), env))
-  .all("/_latchkey/v1/authorize", async ({ req: { raw }, env }) => {
-    const authorized = await authorize(raw, requestIdOf(raw), env);
-    return authorized.ok ? authorized.value : refuse(raw, authorized.error, env);
-  })
+  .all("/_latchkey/v1/authorize", ({ req: { raw }, env }) => forwardAuth(raw, env))
+  // Envoy appends the original path.
+  .all("/_latchkey/v1/authorize/*", ({ req: { raw }, env }) => forwardAuth(raw, env))
   .all("/_latchkey/*", ({ req: { raw }, env }) => control(raw, env));
 
 own.onError((error) => {
   // To `answer`, which knows how to say it.
   throw error;
 });
+
+async function forwardAuth(request: Request, app: App): Promise<Response> {
+  const authorized = await authorize(request, requestIdOf(request), app);
+  if (authorized.ok) return authorized.value;
+  const response = refuse(request, authorized.error, app);
+  // nginx cannot read a body: this tells it a rate limit from a quota.
+  response.headers.set("X-Latchkey-Code", authorized.error.code);
+  return response;
+}
 
 type Verifying = (
   call: { readonly request: Request; readonly requestId: string; readonly workspace: string },
@@ -124,9 +132,13 @@ function page(html: string): Response {
 async function readUsage(env: Env, workspace: string, query: UsageQuery): Promise<Result<UsageAnswer, Problem>> {
   const answered = await queryUsage(env.USAGE_LEDGER, workspace, query);
   if (answered.ok) return answered;
-  const { code, detail } = answered.error;
-  if (answered.error.code === "storage_unavailable") logError(answered.error.cause, { part: "ledger" });
-  return err({ code, detail });
+  const { error } = answered;
+  if (error.code === "request_invalid") {
+    const errors = [{ pointer: `/${error.parameter}`, detail: error.detail, in: "query" }] as const;
+    return err({ code: error.code, detail: "The request has faults; see errors.", errors });
+  }
+  logError(error.cause, { part: "ledger" });
+  return err({ code: error.code, detail: error.detail });
 }
 
 function toJson(request: Request, result: Result<unknown, Problem>, app: App): Response {

@@ -105,16 +105,3 @@ export class RouteTable {
     return canonical === null ? null : this.#strict.upstreamFor(host, canonical);
   }
 }
-
-/**
- * The path to ask the upstream for: as it was sent, without the upstream's prefix where that is to be stripped. The
- * prefix is cut by segments, since the client may have written it with percent-encoding.
- */
-export function upstreamPath(upstream: CompiledUpstream, pathname: string): string {
-  if (!upstream.stripPrefix) return pathname;
-  let end = 0;
-  for (let slashes = upstream.pathPrefix.split("/").length - 1; slashes > 0 && end >= 0; slashes -= 1) {
-    end = pathname.indexOf("/", end + 1);
-  }
-  return end < 0 ? "/" : pathname.slice(end);
-}

@@ -61,12 +61,16 @@ function withoutSlash(path: string): string {
   return path.endsWith("/") ? path.slice(0, -1) : path;
 }
 
-/** `/api` of `/api/x` → `/x`; of `/api` → `/`. A path that the routes gave to this upstream but spelt otherwise stays whole. */
-function withoutPrefix(path: string, prefix: string): string {
-  const cut = withoutSlash(prefix);
-  if (!path.startsWith(cut)) return path;
-  const rest = path.slice(cut.length);
-  return rest.startsWith("/") ? rest : rest === "" ? "/" : path;
+/**
+ * `/api` of `/api/x` → `/x`; of `/api` → `/`. Cut by segments: the routes have found the prefix in this path, but the client
+ * may have spelt it with percent-encoding.
+ */
+export function withoutPrefix(path: string, prefix: string): string {
+  let end = 0;
+  for (let slashes = withoutSlash(prefix).split("/").length - 1; slashes > 0 && end >= 0; slashes--) {
+    end = path.indexOf("/", end + 1);
+  }
+  return end < 0 ? "/" : path.slice(end);
 }
 
 /** Takes every occurrence of a parameter out of `?a=1&b=2` and leaves the others as they were spelt. */
