@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { createInterface } from "node:readline/promises";
+import { isatty } from "node:tty";
 
 /**
  * Everything that the command line touches, so that a test can stand in for it.
@@ -20,6 +21,7 @@ import { createInterface } from "node:readline/promises";
  * @property {() => number} now epoch ms
  */
 
+const [STDIN, STDOUT, STDERR] = [0, 1, 2];
 const DEFAULT_COLUMNS = 80;
 
 /** @returns {Io} */
@@ -29,8 +31,8 @@ export function processIo() {
     cwd: process.cwd(),
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
-    isTerminal: process.stdout.isTTY === true,
-    canAsk: process.stdin.isTTY === true && process.stderr.isTTY === true,
+    isTerminal: isatty(STDOUT),
+    canAsk: isatty(STDIN) && isatty(STDERR),
     columns: process.stdout.columns ?? DEFAULT_COLUMNS,
     fetch: (input, init) => fetch(input, init),
     readFile: (path) => readFile(path, "utf8"),

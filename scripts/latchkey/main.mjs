@@ -69,9 +69,9 @@ async function dispatch(args, io) {
  * @returns {Command | null}
  */
 function findCommand(args) {
-  const [first, second] = args;
+  const [first = "", second = ""] = args;
   const byName = (/** @type {string} */ name) => COMMANDS.find((command) => command.name === name) ?? null;
-  return byName(`${first} ${second}`) ?? byName(String(first));
+  return byName(`${first} ${second}`) ?? byName(first);
 }
 
 /**

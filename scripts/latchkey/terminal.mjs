@@ -103,8 +103,17 @@ function cut(text, width) {
  * @returns {string}
  */
 function show(value) {
-  if (value === null || value === undefined || value === "") return "-";
-  const text = Array.isArray(value) && value.every((one) => typeof one !== "object") ? value.join(" ") : value;
-  const plain = typeof text === "string" ? text : typeof text === "object" ? JSON.stringify(text) : String(text);
+  const plain = toText(value);
   return plain === "" ? "-" : plain.replace(/\p{Cc}/gu, "?");
+}
+
+/**
+ * @param {unknown} value
+ * @returns {string}
+ */
+function toText(value) {
+  if (value === null || value === undefined) return "";
+  if (typeof value === "string") return value;
+  if (Array.isArray(value) && value.every((one) => typeof one !== "object")) return value.join(" ");
+  return JSON.stringify(value);
 }

@@ -1,5 +1,5 @@
 import { resolveParameter, resolveSchema } from "./docs-document.ts";
-import type { DocumentView, PlacedOperation, SchemaView } from "./docs-document.ts";
+import type { DocumentView, ParameterView, PlacedOperation, SchemaView } from "./docs-document.ts";
 
 /** A `curl` line for each operation that works as it stands once the two variables are set. */
 
@@ -11,8 +11,7 @@ export function curlOf(document: DocumentView, { method, path, operation }: Plac
   const parameters = (operation.parameters ?? []).map((parameter) => resolveParameter(document, parameter));
   let target = path;
   for (const parameter of parameters) {
-    if (parameter.in === "path")
-      target = target.replace(`{${parameter.name}}`, String(parameter.schema?.example ?? parameter.name));
+    if (parameter.in === "path") target = target.replace(`{${parameter.name}}`, exampleText(parameter));
   }
   const lines = [
     `curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${document.servers[0]?.url ?? ""}${target}`,
@@ -32,6 +31,10 @@ export function curlOf(document: DocumentView, { method, path, operation }: Plac
     }
   }
   return lines.join(" \\\n  ");
+}
+
+function exampleText({ name, schema }: ParameterView): string {
+  return typeof schema?.example === "string" ? schema.example : name;
 }
 
 /** The schema's own example, or one made of what its required members show. */

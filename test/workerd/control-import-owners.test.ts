@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { MAX_IMPORT_KEYS } from "../../src/constants.ts";
 import { ok } from "../../src/result.ts";
 import type { UsageQuery } from "../../src/usage/query.ts";
-import { openControl } from "../support/control-lab.ts";
+import { openControl, type Parsed } from "../support/control-lab.ts";
 
 const control = openControl();
 
@@ -34,7 +34,7 @@ describe("import", () => {
       item({ hash: hash(14, "base64url"), plan: "gold" }),
     ]);
     expect(answered.status).toBe(200);
-    const results = answered.body["results"] as Record<string, any>[];
+    const results = answered.body["results"] as Parsed[];
     expect(results.map((result) => [result["index"], result["ok"]])).toEqual([
       [0, true],
       [1, false],
