@@ -7,6 +7,9 @@ const TEST_ROOT_TOKEN = `lkroot_${"t".repeat(43)}`;
 /** Where the Worker under test believes its upstream to be. Nothing listens there: tests mock `fetch` or bring a service. */
 const TEST_UPSTREAM_URL = "http://upstream.test";
 
+// Wrangler looks for secrets in .env and in the environment by itself.
+process.env["CLOUDFLARE_LOAD_DEV_VARS_FROM_DOT_ENV"] = "false";
+
 export default defineConfig({
   test: {
     projects: [
@@ -26,6 +29,8 @@ export default defineConfig({
               bindings: {
                 LATCHKEY_ROOT_TOKEN: TEST_ROOT_TOKEN,
                 LATCHKEY_UPSTREAM_URL: TEST_UPSTREAM_URL,
+                // Not what a developer's .dev.vars says.
+                LATCHKEY_CONTROL_HOST: "",
               },
             },
           }),

@@ -120,6 +120,35 @@ test("secrets are made once, for their owner's eyes, and kept beside what was th
   expect(second.demoKey).toBe(first.demoKey);
 });
 
+/** The runtime processes of a running server, from the note in its state directory. */
+async function runtimesOf(of: Server): Promise<number[]> {
+  const running = JSON.parse(await readFile(path.join(of.state, "state/running.json"), "utf8")) as {
+    workers: { pid: number }[]; // see scripts/local/state-guard.ts
+  };
+  return running.workers.map(({ pid }) => pid);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test.each(["stopped", "killed"])("once it is %s, nothing that it started is left", async (how) => {
+  const state = path.join(directory, how);
+  const running = await startServer({ state });
+  const runtimes = await runtimesOf(running);
+  expect(runtimes.length).toBeGreaterThan(0);
+  expect(runtimes.every(isAlive)).toBe(true);
+  if (how === "stopped") await running.stop();
+  else await running.kill("process");
+  await expect.poll(() => runtimes.some(isAlive), { timeout: 5_000 }).toBe(false);
+  await expect(fetch(running.url)).rejects.toThrow();
+});
+
 test("killed at any moment, it starts again on the same state and port, and keeps what it answered", async () => {
   const state = path.join(directory, "killed");
   let running = await startServer({ state });
