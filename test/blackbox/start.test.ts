@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { identifyProcess } from "../../scripts/local/process-identity.ts";
 import { bearer, control } from "../support/control.ts";
 import { startServer } from "../support/server.ts";
 import type { Server } from "../support/server.ts";
@@ -128,13 +129,9 @@ async function runtimesOf(of: Server): Promise<number[]> {
   return running.workers.map(({ pid }) => pid);
 }
 
+/** Not so for a zombie, which holds nothing any more. */
 function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  return identifyProcess(pid) !== null;
 }
 
 test.each(["stopped", "killed"])("once it is %s, nothing that it started is left", async (how) => {
