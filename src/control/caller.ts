@@ -6,7 +6,7 @@ import type { Actor } from "../../durable-objects/key-registry/api.ts";
 import type { ControlDependencies } from "./dependencies.ts";
 import { invalid } from "./problem.ts";
 import type { Outcome } from "./problem.ts";
-import { WORKSPACE_PATTERN } from "./schemas/names.ts";
+import { NAME_PATTERN } from "./schemas/names.ts";
 
 /** Who calls the control API, and in which workspace. */
 export interface Caller {
@@ -81,6 +81,6 @@ function readCredential(request: Request): Outcome<string> {
 function rootWorkspace(request: Request): Outcome<string> {
   const named = request.headers.get(WORKSPACE_HEADER);
   if (named === null) return ok(DEFAULT_WORKSPACE);
-  if (WORKSPACE_PATTERN.test(named)) return ok(named);
+  if (NAME_PATTERN.test(named)) return ok(named);
   return invalid([{ pointer: `/${WORKSPACE_HEADER}`, detail: "Not the name of a workspace.", in: "header" }]);
 }

@@ -8,7 +8,7 @@ import { defineOperation } from "./operation.ts";
 import type { Answer } from "./operation.ts";
 import { metadataSchema, nameSchema, pageQuery, sentTimeSchema } from "./schemas/common.ts";
 import { limitSchema, limitsSchema } from "./schemas/limit.ts";
-import { OWNER_PATTERN } from "./schemas/names.ts";
+import { NAME_PATTERN } from "./schemas/names.ts";
 
 /** `/owners`: who keys belong to, and limits that all keys of an owner share. */
 
@@ -40,7 +40,7 @@ const putOwnerSchema = z
     example: { name: "Acme Ltd", limits: [{ name: "shared", limit: 1000, window: "minute", kind: "rate" }] },
   });
 
-const ONE_OWNER = { path: "/owners/{id}", idPattern: OWNER_PATTERN, idExample: "acme" } as const;
+const ONE_OWNER = { path: "/owners/{id}", idPattern: NAME_PATTERN, idExample: "acme" } as const;
 
 export const listOwners = defineOperation({
   method: "get",

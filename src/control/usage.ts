@@ -4,7 +4,7 @@ import { readUsageQuery, USAGE_DIMENSIONS } from "../usage/query.ts";
 import { present } from "./issuance-rules.ts";
 import { defineOperation } from "./operation.ts";
 import { invalid } from "./problem.ts";
-import { OWNER_PATTERN } from "./schemas/names.ts";
+import { NAME_PATTERN } from "./schemas/names.ts";
 import { queryTimeSchema, sentTimeSchema } from "./schemas/common.ts";
 
 /** `/usage`: what was asked of the API behind the gateway, by time and by whom. */
@@ -49,7 +49,7 @@ const usageQuery = z.strictObject({
   granularity: z.enum(["minute", "hour", "day"]).optional().openapi({ default: "hour" }),
   groupBy: groupBySchema,
   key: filter("Id of a key."),
-  owner: filter("Name of an owner.", z.string().regex(OWNER_PATTERN, "Must be the name of an owner.")),
+  owner: filter("Name of an owner.", z.string().regex(NAME_PATTERN, "Must be the name of an owner.")),
   route: filter("Template of a route, such as `/reports/*`."),
   status: filter("HTTP status.", z.string().regex(/^\d{3}$/, "Must have three digits.")),
   code: filter("`allowed`, or a problem code."),

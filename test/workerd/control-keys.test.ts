@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { keyRecordSchema } from "../../src/control/schemas/key-record.ts";
 import { REVOCATION_BOUND_SECONDS } from "../../src/constants.ts";
 import { parseKey } from "../../src/keys/format.ts";
+import { ok } from "../../src/result.ts";
 import { openControl, ROOT } from "../support/control-lab.ts";
 
 /** A key's life, as an operator sees it. */
@@ -245,6 +246,26 @@ describe("ending", () => {
     const second = await revoke(strict.body["id"]);
     expect(second.body["effectiveBy"]).toBe(second.body["revokedAt"]);
     expect((await revoke(loose.body["id"])).body["revokedAt"]).toBe(first.body["revokedAt"]);
+  });
+
+  test("the bound counts from when the meter took it, and is not named before", async () => {
+    const revokedAt = "2026-11-23T12:00:00.000Z";
+    const value = { id: `key_${"0".repeat(26)}`, policy: {}, generation: 2, revokedAt };
+    const revoked = async (delivered: boolean, replayed: boolean, afterMs: number) => {
+      const registry = { getByName: () => ({ revoke: async () => ok({ value, delivered, replayed }) }) };
+      const lab = openControl({
+        // Only this one call is made.
+        env: { KEY_REGISTRY: registry as never, CONTROL_RATE: env.CONTROL_RATE, LATCHKEY_ROOT_TOKEN: ROOT },
+        now: () => Date.parse(revokedAt) + afterMs,
+      });
+      const { body } = await lab.call("POST", `/keys/${value.id}/revoke`, { body: { reason: "leaked" } });
+      return [body["delivery"], body["effectiveBy"]];
+    };
+    expect(await revoked(true, false, 20)).toEqual(["delivered", "2026-11-23T12:00:05.000Z"]);
+    // The meter answered late: the last lease may be as young as that.
+    expect(await revoked(true, false, 3_000)).toEqual(["delivered", "2026-11-23T12:00:07.500Z"]);
+    expect(await revoked(true, true, 3_600_000)).toEqual(["delivered", "2026-11-23T12:00:05.000Z"]);
+    expect(await revoked(false, false, 20)).toEqual(["pending", null]);
   });
 
   test("a disabled key can be enabled, a revoked one never", async () => {

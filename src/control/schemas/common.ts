@@ -9,7 +9,7 @@ import {
 } from "../../constants.ts";
 import { PROBLEMS } from "../../http/codes.ts";
 import { isScope } from "../../keys/scopes.ts";
-import { OWNER_PATTERN, PLAN_PATTERN } from "./names.ts";
+import { NAME_PATTERN, PLAN_PATTERN } from "./names.ts";
 
 /** Building blocks of the schemas. Messages never repeat a value: someone may have put a key in the wrong place. */
 
@@ -33,7 +33,7 @@ export const nameSchema = plainText(MAX_NAME_CHARACTERS).openapi({
 
 export const ownerIdSchema = z
   .string()
-  .regex(OWNER_PATTERN, "Must be 1 to 64 letters, digits or ._:- and start with a letter or digit.")
+  .regex(NAME_PATTERN, "Must be 1 to 64 letters, digits or ._:- and start with a letter or digit.")
   .openapi({ description: "Whose key it is: a name of your own, a customer id for instance.", example: "acme" });
 
 export const environmentSchema = z.enum(["live", "test"]).openapi({ example: "live" });

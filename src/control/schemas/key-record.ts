@@ -12,6 +12,7 @@ export const revocationReasonSchema = z.enum(["leaked", "retired", "compromised"
 
 export const keyIdSchema = z.string().openapi({ example: KEY_ID_EXAMPLE });
 
+/** Names the same members as the type that the registry answers with, or this file does not compile. */
 const RECORD_MEMBERS = {
   id: keyIdSchema,
   lineageId: z.string().openapi({
@@ -46,7 +47,7 @@ const RECORD_MEMBERS = {
   revokedReason: revocationReasonSchema.nullable(),
   lastUsedAt: sentTimeSchema.nullable().openapi({ description: "From usage events: some seconds behind." }),
   generation: z.int().openapi({ description: "Rises with every change; also the ETag.", example: 1 }),
-};
+} satisfies Record<keyof KeyRecord, z.ZodType>;
 
 export const keyRecordSchema = z.strictObject(RECORD_MEMBERS).openapi("Key");
 
@@ -75,7 +76,3 @@ export const revokedKeySchema = z
 export const keyPageSchema = z
   .strictObject({ data: z.array(keyRecordSchema), nextCursor: z.string().nullable() })
   .openapi("KeyPage");
-
-/** The schema and the type that the registry answers with name the same members, or this file does not compile. */
-type SameMembers<A, B> = [keyof A, keyof B] extends [keyof B, keyof A] ? true : never;
-export const RECORD_IS_COMPLETE: SameMembers<z.output<typeof keyRecordSchema>, KeyRecord> = true;

@@ -1,7 +1,7 @@
 /** Grammar of the names that callers choose or send back. Kept apart from zod so that header and path checks share it. */
 
-export const WORKSPACE_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
-export const OWNER_PATTERN = WORKSPACE_PATTERN;
+/** Of owners and workspaces. */
+export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
 export const KEY_ID_PATTERN = /^key_[0-9a-hjkmnp-tv-z]{26}$/;
 /** A limit's name stands in a structured field and in `violatedPolicies`. */
 export const LIMIT_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
