@@ -1,8 +1,10 @@
-import { waitUntil } from "cloudflare:workers";
+import { waitUntil as waitUntilOfRequest } from "cloudflare:workers";
 import { Hono } from "hono";
 import { queryUsage } from "../durable-objects/usage-ledger/client.ts";
+import { identifyCaller } from "./control/caller.ts";
+import { requireScope } from "./control/problem.ts";
 import { authorize } from "./gateway/authorize.ts";
-import { authorizeAdminKey, checkAdminKey } from "./gateway/callers.ts";
+import { checkAdminKey } from "./gateway/callers.ts";
 import { clientIpOf } from "./gateway/facts.ts";
 import { handle, type Surroundings } from "./gateway/handler.ts";
 import { addressOf } from "./gateway/identity-headers.ts";
@@ -11,6 +13,7 @@ import { whoami } from "./gateway/whoami.ts";
 import { problemIndexPage, problemPage, problemPageHeaders } from "./http/problem-page.ts";
 import { type Problem, toProblem } from "./http/problem.ts";
 import { newRequestId } from "./http/request-id.ts";
+import type { AdminScope } from "./keys/admin-scopes.ts";
 import { healthz, readyz } from "./platform/health.ts";
 import { logError } from "./platform/log.ts";
 import type { RootToken } from "./platform/root-token.ts";
@@ -33,7 +36,11 @@ export async function answer(request: Request, app: App): Promise<Response> {
     return isOwn(request.url) ? await own.fetch(request, app) : await handle(request, app);
   } catch (error) {
     logError(error, { part: "app" });
-    return refuse(request, { code: "internal_error", detail: "Something went wrong here. It was logged under the request id." }, app);
+    return refuse(
+      request,
+      { code: "internal_error", detail: "Something went wrong here. It was logged under the request id." },
+      app,
+    );
   }
 }
 
@@ -84,20 +91,27 @@ type Verifying = (
 async function verifyAs(request: Request, app: App, verifying: Verifying): Promise<Response> {
   const workspace = await callerWorkspace(request, "keys:verify", app);
   if (!workspace.ok) return refuse(request, workspace.error, app);
-  return toJson(request, await verifying({ request, requestId: requestIdOf(request), workspace: workspace.value }, app), app);
+  return toJson(
+    request,
+    await verifying({ request, requestId: requestIdOf(request), workspace: workspace.value }, app),
+    app,
+  );
 }
 
 /** Whose keys the caller may ask about: an admin key its own workspace's, root any one's. */
-async function callerWorkspace(request: Request, scope: string, app: App): Promise<Result<string, Problem>> {
-  const header = request.headers.get("Authorization");
-  const presentedKey = header === null ? null : (/^Bearer +(\S+) *$/i.exec(header)?.[1] ?? null);
-  if (presentedKey === null) {
-    return err({ code: "key_missing", detail: "Send the root token or an admin key as Authorization: Bearer." });
-  }
-  if (app.root.matches(presentedKey)) return ok(request.headers.get("X-Latchkey-Workspace") ?? "default");
-  const waitUntil = (work: Promise<unknown>): void => app.ctx.waitUntil(work);
+async function callerWorkspace(request: Request, scope: AdminScope, app: App): Promise<Result<string, Problem>> {
+  // Verifying changes nothing and is called as often as keys are used: it alone stands on a lease.
   const strict = scope !== "keys:verify";
-  return await authorizeAdminKey({ request, presentedKey, strict, waitUntil }, scope, app.isolate);
+  const waitUntil = (work: Promise<unknown>): void => app.ctx.waitUntil(work);
+  const caller = await identifyCaller(request, app.root, {
+    authenticate: (call, presentedKey) =>
+      checkAdminKey({ request: call, presentedKey, strict, waitUntil }, app.isolate),
+    clientIp: clientIpOf,
+    requestId: requestIdOf,
+  });
+  if (!caller.ok) return caller;
+  const allowed = requireScope(caller.value.scopes, scope);
+  return allowed.ok ? ok(caller.value.workspace) : allowed;
 }
 
 /** Kept once loaded. A value, not a promise: one request must not wait for what another began. */
@@ -115,7 +129,7 @@ async function control(request: Request, app: App): Promise<Response> {
       env: app.env,
       config: app.isolate.config,
       authenticate: (call, presentedKey) =>
-        checkAdminKey({ request: call, presentedKey, strict: true, waitUntil }, app.isolate),
+        checkAdminKey({ request: call, presentedKey, strict: true, waitUntil: waitUntilOfRequest }, app.isolate),
       clientIp: clientIpOf,
       requestId: requestIdOf,
       usage: (workspace, query) => readUsage(app.env, workspace, query),
@@ -143,7 +157,9 @@ async function readUsage(env: Env, workspace: string, query: UsageQuery): Promis
 
 function toJson(request: Request, result: Result<unknown, Problem>, app: App): Response {
   if (!result.ok) return refuse(request, result.error, app);
-  return Response.json(result.value, { headers: { "Cache-Control": "no-store", "X-Request-Id": requestIdOf(request) } });
+  return Response.json(result.value, {
+    headers: { "Cache-Control": "no-store", "X-Request-Id": requestIdOf(request) },
+  });
 }
 
 function refuse(request: Request, problem: Problem, app: App): Response {

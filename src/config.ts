@@ -24,10 +24,7 @@ export interface GatewayConfig {
 }
 
 /** A URL, the name of a variable that holds one, or the name of a service binding. */
-export type UpstreamTarget =
-  | { readonly url: string }
-  | { readonly urlFromEnv: string }
-  | { readonly service: string };
+export type UpstreamTarget = { readonly url: string } | { readonly urlFromEnv: string } | { readonly service: string };
 
 export type UpstreamConfig = UpstreamTarget & {
   /** Host names that this upstream answers for; absent: every host. `*.example.com` matches one label or more. */

@@ -89,6 +89,15 @@ function build(config: GatewayConfig, env: Env): Result<Installed, string> {
 
 /** Names of bindings and places in a file are no secrets, and whoever sees this is setting Latchkey up. */
 function misconfigured(detail: string): Response {
-  const body = { type: "/_latchkey/problems/internal_error", title: "Latchkey is not set up", status: 500, detail, code: "internal_error" };
-  return Response.json(body, { status: 500, headers: { "Content-Type": "application/problem+json", "Cache-Control": "no-store" } });
+  const body = {
+    type: "/_latchkey/problems/internal_error",
+    title: "Latchkey is not set up",
+    status: 500,
+    detail,
+    code: "internal_error",
+  };
+  return Response.json(body, {
+    status: 500,
+    headers: { "Content-Type": "application/problem+json", "Cache-Control": "no-store" },
+  });
 }

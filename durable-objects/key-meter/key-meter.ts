@@ -3,7 +3,14 @@ import type { EdgeRecord, KeyId } from "../../src/keys/record.ts";
 import { endOf } from "../../src/keys/status.ts";
 import type { AcquireAnswer, AcquireRequest, RefusalCode, ReleaseRequest } from "../../src/limits/acquire.ts";
 import type { Limit } from "../../src/limits/limit.ts";
-import { checkpointOf, decide, type MeterCheckpoint, type MeterState, newMeterState, settle } from "../../src/limits/meter.ts";
+import {
+  checkpointOf,
+  decide,
+  type MeterCheckpoint,
+  type MeterState,
+  newMeterState,
+  settle,
+} from "../../src/limits/meter.ts";
 import { migrate } from "../migrate.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
@@ -65,7 +72,11 @@ export class KeyMeter extends DurableObject<Env> {
       for (const record of records) {
         const held = this.#recordOf(record.id);
         if (held !== null && held.generation >= record.generation) continue;
-        this.#sql.exec("INSERT OR REPLACE INTO records (key_id, record) VALUES (?, ?)", record.id, JSON.stringify(record));
+        this.#sql.exec(
+          "INSERT OR REPLACE INTO records (key_id, record) VALUES (?, ?)",
+          record.id,
+          JSON.stringify(record),
+        );
       }
     });
     // Read back on next use, so that memory never runs ahead of storage.

@@ -44,7 +44,13 @@ export class Change {
 
   addKey(key: StoredKey, action: string, note: string | null): void {
     insertKey(this.parts.sql, key, this.now);
-    this.#audit(action, { kind: "key", id: key.id }, null, toKeyRecord(key, this.now), note);
+    this.#audit({
+      action,
+      subject: { kind: "key", id: key.id },
+      before: null,
+      after: toKeyRecord(key, this.now),
+      note,
+    });
     this.#enqueueKey(key, 1);
   }
 
@@ -53,7 +59,7 @@ export class Change {
     const next = { ...after, generation: before.generation + 1, updatedAt: this.now };
     updateKey(this.parts.sql, before, next, this.now);
     const shown = [toKeyRecord(before, this.now), toKeyRecord(next, this.now)] as const;
-    this.#audit(action, { kind: "key", id: before.id }, shown[0], shown[1], note);
+    this.#audit({ action, subject: { kind: "key", id: before.id }, before: shown[0], after: shown[1], note });
     this.#enqueueKey(next, next.state === "active" && next.notAfter === null ? 1 : 0);
     return next;
   }
@@ -64,7 +70,13 @@ export class Change {
     const wasLimited = (before?.limits.length ?? 0) > 0;
     const isLimited = after.limits.length > 0;
     const subject = { kind: "owner", id: after.id } as const;
-    this.#audit("owner.put", subject, before === null ? null : showOwner(before), showOwner(after), null);
+    this.#audit({
+      action: "owner.put",
+      subject,
+      before: before === null ? null : showOwner(before),
+      after: showOwner(after),
+      note: null,
+    });
     const meter = OWNER_METER + after.id;
     const target = OWNER_TARGET + after.id;
     outbox.put(
@@ -99,14 +111,8 @@ export class Change {
     return { nextAt: this.#meters.size <= DELIVERIES_PER_RUN ? this.now + DELIVERY_SAFETY_MS : this.now };
   }
 
-  #audit(
-    action: string,
-    subject: { readonly kind: "key" | "owner"; readonly id: string },
-    before: unknown,
-    after: unknown,
-    note: string | null,
-  ): void {
-    appendAudit(this.parts.sql, { action, actor: this.context.actor, subject, before, after, note }, this.now);
+  #audit(entry: Omit<Parameters<typeof appendAudit>[1], "actor">): void {
+    appendAudit(this.parts.sql, { ...entry, actor: this.context.actor }, this.now);
   }
 }
 

@@ -18,7 +18,7 @@ export function kvKeyOf(hash: KeyHash): string {
 export function createEdgeSink(env: Pick<Env, "KEY_METER" | "KEYS">, workspace: string): EdgeSink {
   const meterOf = (name: string): MeterPublisher =>
     // The stub has every method of the class; its mapped type turns `unknown` metadata into `never`.
-    env.KEY_METER.getByName(`${workspace}/${name}`) as unknown as MeterPublisher;
+    env.KEY_METER.getByName(`${workspace}/${name}`);
   return {
     async publish(lineageId, records) {
       await meterOf(lineageId).publish(records);

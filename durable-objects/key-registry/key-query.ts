@@ -41,14 +41,17 @@ export interface KeyQuery {
   readonly bindings: readonly SqlStorageValue[];
 }
 
+/** One page that is asked for. */
+export interface PageAsked<P> {
+  readonly filter: KeyFilter;
+  readonly limit: number;
+  /** Where the page before ended; `null` for the first. */
+  readonly after: P | null;
+  readonly now: EpochMs;
+}
+
 /** Rows of `keys`, one more than `limit`. */
-export function planKeyList(
-  sql: SqlStorage,
-  filter: KeyFilter,
-  limit: number,
-  place: Place | null,
-  now: EpochMs,
-): KeyQuery {
+export function planKeyList(sql: SqlStorage, { filter, limit, after: place, now }: PageAsked<Place>): KeyQuery {
   const ranges = rangesOf(filter);
   const range = ranges[0] ?? null;
   const terms = termsOf(filter);
@@ -98,10 +101,7 @@ function placeConditions(
 export function listKeys(
   sql: SqlStorage,
   keys: KeysTable,
-  filter: KeyFilter,
-  limit: number,
-  cursor: string | null,
-  now: EpochMs,
+  { filter, limit, after: cursor, now }: PageAsked<string>,
 ): Result<Page<KeyRecord>, RegistryError> {
   const invalid = checkFilter(filter);
   if (invalid !== null) return err(invalid);
@@ -109,7 +109,7 @@ export function listKeys(
   const place = decodeCursor(cursor, filter, range === undefined ? ["number"] : ["number", "number"]);
   if (!place.ok) return place;
   const rows = clampLimit(limit);
-  const query = planKeyList(sql, filter, rows, place.value, now);
+  const query = planKeyList(sql, { filter, limit: rows, after: place.value, now });
   return ok(
     toPage(
       keys.all(query.sql, ...query.bindings),

@@ -169,7 +169,7 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
   async list(filter: KeyFilter, limit: number, cursor: string | null): Promise<Result<Page<KeyRecord>, RegistryError>> {
     const now = Date.now();
     if (filter.status !== undefined) this.#sweepExpired(now);
-    return listKeys(this.#parts.sql, this.#parts.keys, filter, limit, cursor, now);
+    return listKeys(this.#parts.sql, this.#parts.keys, { filter, limit, after: cursor, now });
   }
 
   async getOwner(id: string): Promise<Result<OwnerRecord, RegistryError>> {

@@ -1,3 +1,4 @@
+import { meterOfLineage, meterOfOwner } from "../../durable-objects/key-meter/client.ts";
 import { LEASE_RENEW_AHEAD_MS } from "../constants.ts";
 import type { EdgeRecord, KeyHash } from "../keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, RefusalCode, ReleaseRequest } from "../limits/acquire.ts";
@@ -100,7 +101,8 @@ export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<A
       refundPaid(accounts, input, now);
       return { ...remembered, limits: viewAll(accounts, now) };
     }
-    if (pending.length === 0) return settleAdmission(accounts, input, parts, { now, degraded: false, asked: round > 0 });
+    if (pending.length === 0)
+      return settleAdmission(accounts, input, parts, { now, degraded: false, asked: round > 0 });
 
     const answers = await Promise.all(pending.map((account) => ask(account, input, parts)));
     const verdict = await conclude(answers, accounts, input, parts);
@@ -119,7 +121,7 @@ function openAccounts(input: AdmitInput, book: LeaseBook): Account[] {
   const { record, limits } = input;
   const key: Account = {
     name: record.id,
-    meter: `${record.workspace}/${record.lineageId}`,
+    meter: meterOfLineage(record.workspace, record.lineageId),
     lease: book.of(record.id),
     keyId: record.id,
     generation: record.generation,
@@ -127,7 +129,7 @@ function openAccounts(input: AdmitInput, book: LeaseBook): Account[] {
     paid: false,
   };
   if (!record.ownerLimited) return [key];
-  const meter = `${record.workspace}/owner/${record.owner}`;
+  const meter = meterOfOwner(record.workspace, record.owner);
   return [key, { name: meter, meter, lease: book.of(meter), keyId: null, generation: 0, limits: null, paid: false }];
 }
 
@@ -214,7 +216,7 @@ async function conclude(
     // The meter has nothing left, but units that came for others meanwhile may do.
     if (answer.outcome === "refused" && answer.violated.length > 0 && stands(account, input, now)) continue;
     refundPaid(accounts, input, now);
-    for (const account of accounts) scheduleRelease(account, input, parts);
+    for (const each of accounts) scheduleRelease(each, input, parts);
     if (answer.outcome === "stale") return answer;
     const { code, violated, retryAfterMs } = answer;
     return { outcome: "refused", code, violated, retryAfterMs, limits: viewAll(accounts, now) };

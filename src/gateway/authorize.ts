@@ -25,7 +25,8 @@ export async function authorize(
   if (!original.ok) return original;
   const { method, url } = original.value;
   const match = isolate.table.match(method, addressOf(url).host, pathnameOf(url));
-  if (match.kind === "not_found") return err({ code: "route_not_found", detail: "No route answers for the original method and path." });
+  if (match.kind === "not_found")
+    return err({ code: "route_not_found", detail: "No route answers for the original method and path." });
   if (match.kind === "ambiguous") return err({ code: "request_invalid", detail: match.detail });
   const { route } = match;
 
@@ -66,7 +67,13 @@ function factsOf(outcome: CheckOutcome, context: EventContext): Facts {
   const now = Date.now();
   const result = outcome.ok
     ? { record: outcome.admission.record, status: 200, code: "allowed", cost: outcome.admission.cost, time: outcome.at }
-    : { record: outcome.refusal.record, status: PROBLEMS[outcome.refusal.code].status, code: outcome.refusal.code, cost: 0, time: now };
+    : {
+        record: outcome.refusal.record,
+        status: PROBLEMS[outcome.refusal.code].status,
+        code: outcome.refusal.code,
+        cost: 0,
+        time: now,
+      };
   return {
     ...result,
     requestId,

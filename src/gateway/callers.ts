@@ -1,5 +1,4 @@
 import type { Problem } from "../http/problem.ts";
-import { coversAdminScope } from "../keys/admin-scopes.ts";
 import type { EdgeRecord } from "../keys/record.ts";
 import { err, ok, type Result } from "../result.ts";
 import { check } from "./check.ts";
@@ -33,13 +32,4 @@ export async function checkAdminKey(input: AdminCheck, isolate: Isolate): Promis
     isolate.parts,
   );
   return outcome.ok ? ok(outcome.admission.record) : err(outcome.refusal);
-}
-
-/** The workspace of an admin key that may do `scope`. */
-export async function authorizeAdminKey(input: AdminCheck, scope: string, isolate: Isolate): Promise<Result<string, Problem>> {
-  const checked = await checkAdminKey(input, isolate);
-  if (!checked.ok) return checked;
-  const record = checked.value;
-  if (record.kind === "admin" && coversAdminScope(record.scopes, scope)) return ok(record.workspace);
-  return err({ code: "scope_insufficient", detail: `This call needs an admin key with ${scope}.`, requiredScopes: [scope] });
 }

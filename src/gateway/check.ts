@@ -94,7 +94,12 @@ async function decideOn(record: EdgeRecord, hash: KeyHash, input: CheckInput, pa
  * A refusal stands on the same ground as an admission: the record that it was read from must be the newest. A lease on
  * it says so; without one the meter is asked, which charges nothing.
  */
-async function uphold(judgement: Judgement, asked: AdmitInput, input: CheckInput, parts: CheckParts): Promise<Decision> {
+async function uphold(
+  judgement: Judgement,
+  asked: AdmitInput,
+  input: CheckInput,
+  parts: CheckParts,
+): Promise<Decision> {
   const { record } = asked;
   const lease = parts.book.of(record.id);
   const confirmed = lease.validUntil > Date.now() && lease.generation === record.generation;
@@ -132,14 +137,20 @@ function refused(
 ): CheckOutcome {
   const { code, violated, limits } = outcome;
   if (isKeyCode(code)) {
-    return code === "key_invalid" ? failed(input, parts, Date.now()) : { ok: false, refusal: { code, detail: statusDetail(code), record } };
+    return code === "key_invalid"
+      ? failed(input, parts, Date.now())
+      : { ok: false, refusal: { code, detail: statusDetail(code), record } };
   }
   const retryAfterSeconds = Math.max(1, Math.ceil(outcome.retryAfterMs / 1_000));
   const detail = limitDetail(code, violated, limits);
   return { ok: false, refusal: { code, detail, record, violated, retryAfterSeconds, limits } };
 }
 
-function limitDetail(code: "rate_limited" | "quota_exhausted", violated: readonly string[], limits: readonly LimitView[]): string {
+function limitDetail(
+  code: "rate_limited" | "quota_exhausted",
+  violated: readonly string[],
+  limits: readonly LimitView[],
+): string {
   const names = violated.map((name) => {
     const limit = limits.find((view) => view.name === name);
     return limit === undefined ? name : `${name} (${limit.limit} in ${limit.windowSeconds} s)`;

@@ -1,9 +1,4 @@
-import {
-  MAX_LIMIT_NAME_CHARACTERS,
-  MAX_LIMIT_UNITS,
-  MAX_LIMITS,
-  MAX_WINDOW_SECONDS,
-} from "../constants.ts";
+import { MAX_LIMIT_NAME_CHARACTERS, MAX_LIMIT_UNITS, MAX_LIMITS, MAX_WINDOW_SECONDS } from "../constants.ts";
 import type { Findings } from "./config-findings.ts";
 
 /** A limit's name stands in header fields and in `violatedPolicies`. */
@@ -11,11 +6,7 @@ const LIMIT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const CALENDAR_WINDOWS: readonly unknown[] = ["minute", "hour", "day", "month"];
 
 /** Looks through a list of limits as written in the configuration; gives the names that it found. */
-export function checkLimits(
-  findings: Findings,
-  place: string,
-  value: unknown,
-): ReadonlySet<string> {
+export function checkLimits(findings: Findings, place: string, value: unknown): ReadonlySet<string> {
   const names = new Set<string>();
   const limits = findings.list(place, value);
   if (limits.length > MAX_LIMITS) findings.add(place, `has more than ${MAX_LIMITS} limits`);
@@ -24,11 +15,7 @@ export function checkLimits(
     const fields = findings.object(at, limit, ["name", "limit", "window", "kind"]);
     if (fields === null) continue;
     const { name } = fields;
-    if (
-      typeof name !== "string" ||
-      name.length > MAX_LIMIT_NAME_CHARACTERS ||
-      !LIMIT_NAME.test(name)
-    ) {
+    if (typeof name !== "string" || name.length > MAX_LIMIT_NAME_CHARACTERS || !LIMIT_NAME.test(name)) {
       findings.add(`${at}.name`, "must be letters, digits, . _ -, the first a letter or digit");
     } else if (names.has(name)) {
       findings.add(`${at}.name`, `${name} is the name of another limit in this list`);

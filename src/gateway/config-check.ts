@@ -12,10 +12,7 @@ import { parsePattern } from "./route-pattern.ts";
  * Whether a configuration makes sense in itself, with every fault named by its place. The compiler has checked its types
  * where it is TypeScript; here it may come from anywhere, so each value is `unknown` until looked at.
  */
-export function checkConfig(
-  config: GatewayConfig,
-  env: Readonly<Record<string, unknown>>,
-): readonly ConfigError[] {
+export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, unknown>>): readonly ConfigError[] {
   const findings = new Findings();
   const fields = findings.object("config", config, [
     "workspaces",
@@ -54,19 +51,12 @@ function checkGeneral(findings: Findings, fields: Fields): void {
     findings.name(place, name);
     const prefix = findings.object(place, workspace, ["prefix"])?.["prefix"];
     if (prefix !== undefined && (typeof prefix !== "string" || !isPrefix(prefix))) {
-      findings.add(
-        `${place}.prefix`,
-        "must be 2 to 12 lower-case letters and digits, a letter first",
-      );
+      findings.add(`${place}.prefix`, "must be 2 to 12 lower-case letters and digits, a letter first");
     }
   }
   findings.optionalBoolean("importedKeys", fields["importedKeys"]);
   findings.optionalBoolean("serverTiming", fields["serverTiming"]);
-  findings.optionalOneOf("clientIpInEvents", fields["clientIpInEvents"], [
-    "whole",
-    "truncated",
-    "hashed",
-  ]);
+  findings.optionalOneOf("clientIpInEvents", fields["clientIpInEvents"], ["whole", "truncated", "hashed"]);
   const { realm, logSampleRate: rate, publishableScopes } = fields;
   if (realm !== undefined && (typeof realm !== "string" || !/^[ -~]{1,128}$/.test(realm))) {
     findings.add("realm", "must be 1 to 128 visible ASCII characters");
@@ -74,9 +64,7 @@ function checkGeneral(findings: Findings, fields: Fields): void {
   if (rate !== undefined && !(typeof rate === "number" && rate >= 0 && rate <= 1)) {
     findings.add("logSampleRate", "must be a number from 0 to 1");
   }
-  for (const [index, scope] of findings
-    .list("publishableScopes", publishableScopes ?? [])
-    .entries()) {
+  for (const [index, scope] of findings.list("publishableScopes", publishableScopes ?? []).entries()) {
     if (typeof scope !== "string" || !isPublishablePattern(scope)) {
       findings.add(`publishableScopes[${index}]`, "must be resource:action or *:action");
     }
@@ -118,47 +106,33 @@ function checkRoute(findings: Findings, place: string, value: unknown, known: Kn
   findings.optionalInteger(`${place}.cost`, route["cost"], 0, MAX_COST);
   for (const name of checkLimits(findings, `${place}.limits`, route["limits"] ?? [])) {
     if (known.planLimitNames.has(name)) {
-      findings.add(
-        `${place}.limits`,
-        `has a limit named ${name}, and so has a plan: both would count in one place`,
-      );
+      findings.add(`${place}.limits`, `has a limit named ${name}, and so has a plan: both would count in one place`);
     }
   }
   findings.environments(`${place}.environments`, route["environments"]);
   findings.optionalBoolean(`${place}.strict`, route["strict"]);
-  findings.optionalOneOf(`${place}.onMeterUnavailable`, route["onMeterUnavailable"], [
-    "open",
-    "closed",
-  ]);
+  findings.optionalOneOf(`${place}.onMeterUnavailable`, route["onMeterUnavailable"], ["open", "closed"]);
   findings.optionalInteger(`${place}.graceSeconds`, route["graceSeconds"], 0, MAX_GRACE_SECONDS);
   if (route["graceSeconds"] !== undefined && route["onMeterUnavailable"] === "closed") {
     findings.add(`${place}.graceSeconds`, "means nothing where onMeterUnavailable is closed");
   }
   findings.optionalOneOf(`${place}.audit`, route["audit"], ["async", "sync"]);
   const { keyInQuery } = route;
-  if (
-    keyInQuery !== undefined &&
-    (typeof keyInQuery !== "string" || !/^[A-Za-z0-9_.-]{1,64}$/.test(keyInQuery))
-  ) {
-    findings.add(
-      `${place}.keyInQuery`,
-      "must be the name of a query parameter: letters, digits, . _ -",
-    );
+  if (keyInQuery !== undefined && (typeof keyInQuery !== "string" || !/^[A-Za-z0-9_.-]{1,64}$/.test(keyInQuery))) {
+    findings.add(`${place}.keyInQuery`, "must be the name of a query parameter: letters, digits, . _ -");
   }
   findings.forwarding(place, route);
 }
 
 function checkMethods(findings: Findings, place: string, value: unknown): void {
   const methods = typeof value === "string" ? [value] : findings.list(place, value);
-  if (Array.isArray(value) && value.length === 0)
-    findings.add(place, "must name at least one method");
+  if (Array.isArray(value) && value.length === 0) findings.add(place, "must name at least one method");
   for (const method of methods) {
     if (typeof method !== "string" || !/^(?:\*|[A-Z]{1,32})$/.test(method)) {
       findings.add(place, "must be methods in upper case, or *");
     }
   }
-  if (methods.length > 1 && methods.includes("*"))
-    findings.add(place, "has * beside other methods, which it covers");
+  if (methods.length > 1 && methods.includes("*")) findings.add(place, "has * beside other methods, which it covers");
   if (new Set(methods).size < methods.length) findings.add(place, "names a method twice");
 }
 
@@ -182,7 +156,6 @@ function checkScopes(findings: Findings, place: string, value: unknown): void {
   const scopes = findings.list(place, value ?? []);
   if (scopes.length > MAX_SCOPES) findings.add(place, `has more than ${MAX_SCOPES} scopes`);
   for (const [index, scope] of scopes.entries()) {
-    if (typeof scope !== "string" || !isScope(scope))
-      findings.add(`${place}[${index}]`, "must be resource:action");
+    if (typeof scope !== "string" || !isScope(scope)) findings.add(`${place}[${index}]`, "must be resource:action");
   }
 }

@@ -37,8 +37,7 @@ export class Findings {
       return null;
     }
     for (const field of Object.keys(fields)) {
-      if (!known.includes(field))
-        this.add(place, `has an unknown field ${field}; known are ${known.join(", ")}`);
+      if (!known.includes(field)) this.add(place, `has an unknown field ${field}; known are ${known.join(", ")}`);
     }
     return fields;
   }
@@ -62,10 +61,7 @@ export class Findings {
 
   name(place: string, name: string): void {
     if (!NAME.test(name) || RESERVED_NAMES.has(name)) {
-      this.add(
-        place,
-        "is not a name: 1 to 64 letters, digits, . _ : -, the first a letter or digit",
-      );
+      this.add(place, "is not a name: 1 to 64 letters, digits, . _ : -, the first a letter or digit");
     }
   }
 
@@ -92,37 +88,21 @@ export class Findings {
   environments(place: string, value: unknown): void {
     if (value === undefined) return;
     const environments = this.list(place, value);
-    if (environments.length === 0 && Array.isArray(value))
-      this.add(place, "must name live, test or both");
-    for (const environment of environments)
-      this.optionalOneOf(place, environment ?? null, ["live", "test"]);
+    if (environments.length === 0 && Array.isArray(value)) this.add(place, "must name live, test or both");
+    for (const environment of environments) this.optionalOneOf(place, environment ?? null, ["live", "test"]);
   }
 
   /** What a route and an upstream say alike. */
   forwarding(place: string, fields: Fields): void {
     const { timeoutSeconds } = fields;
-    const sound =
-      typeof timeoutSeconds === "number" &&
-      timeoutSeconds > 0 &&
-      timeoutSeconds <= MAX_TIMEOUT_SECONDS;
+    const sound = typeof timeoutSeconds === "number" && timeoutSeconds > 0 && timeoutSeconds <= MAX_TIMEOUT_SECONDS;
     if (timeoutSeconds !== undefined && !sound) {
-      this.add(
-        `${place}.timeoutSeconds`,
-        `must be a number above 0, at most ${MAX_TIMEOUT_SECONDS}`,
-      );
+      this.add(`${place}.timeoutSeconds`, `must be a number above 0, at most ${MAX_TIMEOUT_SECONDS}`);
     }
-    this.optionalInteger(
-      `${place}.maxBodyBytes`,
-      fields["maxBodyBytes"],
-      0,
-      50 * MAX_REQUEST_BODY_BYTES,
-    );
+    this.optionalInteger(`${place}.maxBodyBytes`, fields["maxBodyBytes"], 0, 50 * MAX_REQUEST_BODY_BYTES);
     if (fields["refundOn"] === undefined) return;
     for (const reason of this.list(`${place}.refundOn`, fields["refundOn"])) {
-      this.optionalOneOf(`${place}.refundOn`, reason ?? null, [
-        "upstream_unreachable",
-        "upstream_timeout",
-      ]);
+      this.optionalOneOf(`${place}.refundOn`, reason ?? null, ["upstream_unreachable", "upstream_timeout"]);
     }
   }
 }

@@ -30,9 +30,6 @@ export interface CredentialSource {
 
 type Found = Result<Credential | null, CredentialError>;
 
-/** Fields that never reach the origin with a key in them. */
-export const CREDENTIAL_HEADERS = ["authorization", "x-api-key"] as const;
-
 /** Field lines of one name arrive joined by this. A key has no space in it, so the split is exact. */
 const LINE_SEPARATOR = ", ";
 
@@ -107,9 +104,7 @@ function readAuthorizationLine(line: string, prefixes: ReadonlySet<string>): Fou
   const token = schemeEnd < 0 ? "" : trimmed.slice(schemeEnd).trim();
   if (scheme === "bearer") return merge(null, token, "bearer");
   if (scheme === "basic") return readBasic(token, prefixes);
-  return trimmed.split(/[\s,="]+/).some((word) => looksOwn(word, prefixes))
-    ? err(BARE_KEY)
-    : ok(null);
+  return trimmed.split(/[\s,="]+/).some((word) => looksOwn(word, prefixes)) ? err(BARE_KEY) : ok(null);
 }
 
 /** RFC 7617. With a password it is a log-in at the origin and none of ours, unless one of our keys stands in it. */
@@ -137,12 +132,7 @@ function decodeBase64(token: string): string | null {
  * already been written to logs that are not ours. Only what looks like one of our own keys is taken for one; a foreign
  * value under any name is the origin's data.
  */
-function readQuery(
-  url: string,
-  queryStart: number,
-  rules: CredentialRules,
-  found: Credential | null,
-): Found {
+function readQuery(url: string, queryStart: number, rules: CredentialRules, found: Credential | null): Found {
   const query = url.slice(queryStart + 1);
   if (rules.queryParameter === null && !mayHoldKey(query)) return ok(found);
   let merged = found;

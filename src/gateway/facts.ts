@@ -25,7 +25,8 @@ export function requestFacts(request: Request): RequestFacts {
     ip: clientIpOf(request),
     origin: request.headers.get("Origin"),
     country: stringOf(cf?.country),
-    certificateSha256: tls?.certVerified === "SUCCESS" ? stringOf(tls.certFingerprintSHA256)?.toLowerCase() ?? null : null,
+    certificateSha256:
+      tls?.certVerified === "SUCCESS" ? (stringOf(tls.certFingerprintSHA256)?.toLowerCase() ?? null) : null,
   };
 }
 

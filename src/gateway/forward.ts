@@ -77,7 +77,7 @@ export async function forward(input: ForwardInput): Promise<Forwarded> {
   const headers = originHeaders({ ...input, upgrade });
   const sentAt = Date.now();
   try {
-    const upstream = await send(input, url.value, headers, body, exchange.signal);
+    const upstream = await send(input, { url: url.value, headers, body, signal: exchange.signal });
     exchange.disarm();
     const headersAt = Date.now();
     if (upstream.status > 599) {
@@ -167,13 +167,14 @@ function startExchange(request: Request, body: RequestBody, route: ForwardRoute)
   return { signal: controller.signal, disarm: () => clearTimeout(timer), why: () => why };
 }
 
-async function send(
-  input: ForwardInput,
-  url: string,
-  headers: Headers,
-  body: RequestBody,
-  signal: AbortSignal,
-): Promise<Response> {
+interface Outgoing {
+  readonly url: string;
+  readonly headers: Headers;
+  readonly body: RequestBody;
+  readonly signal: AbortSignal;
+}
+
+async function send(input: ForwardInput, { url, headers, body, signal }: Outgoing): Promise<Response> {
   const { request, env } = input;
   const { target } = input.route.upstream;
   // `manual`: the origin's bytes are passed on as they are coded, never unpacked and packed again.

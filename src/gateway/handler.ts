@@ -70,7 +70,11 @@ export async function handle(request: Request, surroundings: Surroundings): Prom
 
   const match = table.match(request.method, host, pathname);
   if (match.kind === "not_found") {
-    return refuse({ code: "route_not_found", detail: "No route answers for this method and path." }, journey, surroundings);
+    return refuse(
+      { code: "route_not_found", detail: "No route answers for this method and path." },
+      journey,
+      surroundings,
+    );
   }
   if (match.kind === "ambiguous") {
     return refuse({ code: "request_invalid", detail: match.detail }, journey, surroundings);
@@ -103,7 +107,11 @@ export async function handle(request: Request, surroundings: Surroundings): Prom
   }
   journey.record = outcome.admission.record;
   journey.decidedAt = outcome.at;
-  const forwarded = await send(journey, match.route, prepared, outcome.admission, surroundings);
+  const forwarded = await send(
+    journey,
+    { route: match.route, survey: prepared, admission: outcome.admission },
+    surroundings,
+  );
   return await answer(forwarded, outcome.admission, journey, surroundings);
 }
 
@@ -121,11 +129,16 @@ function prepare(request: Request, route: CompiledRoute, credential: Credential 
   return survey.value;
 }
 
+interface Sending {
+  readonly route: CompiledRoute;
+  readonly survey: Survey;
+  /** `null`: a preflight, which is nobody's. */
+  readonly admission: Admission | null;
+}
+
 async function send(
   journey: Journey,
-  route: CompiledRoute,
-  survey: Survey,
-  admission: Admission | null,
+  { route, survey, admission }: Sending,
   { env, isolate }: Surroundings,
 ): Promise<Forwarded> {
   const { request, requestId, clientIp, startedAt } = journey;
@@ -206,7 +219,7 @@ function refuse(problem: Problem, journey: Journey, surroundings: Surroundings):
 async function passPreflight(journey: Journey, route: CompiledRoute, surroundings: Surroundings): Promise<Response> {
   const survey = surveyRequest(journey.request, null);
   if (!survey.ok) return problemOf(survey.error, journey, surroundings);
-  const forwarded = await send(journey, route, survey.value, null, surroundings);
+  const forwarded = await send(journey, { route, survey: survey.value, admission: null }, surroundings);
   return forwarded.ok ? forwarded.response : problemOf(forwarded.failure, journey, surroundings);
 }
 

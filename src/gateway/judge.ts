@@ -72,7 +72,9 @@ function judgeStatus(record: EdgeRecord, now: number): Judgement | null {
 }
 
 /** What the holder of a key that does not stand is told. */
-export function statusDetail(code: "key_invalid" | "key_revoked" | "key_expired" | "key_disabled" | "key_not_yet_valid"): string {
+export function statusDetail(
+  code: "key_invalid" | "key_revoked" | "key_expired" | "key_disabled" | "key_not_yet_valid",
+): string {
   switch (code) {
     case "key_invalid":
       return INVALID_DETAIL;

@@ -4,11 +4,6 @@ import type { LimitView } from "../limits/limit.ts";
 
 /** What the check says of one request, to whoever asked: the proxy, `verify`, `authorize`, RPC, the control API. */
 
-/** A credential as it was presented, before anything is known of it. */
-export interface Presented {
-  readonly presentedKey: string;
-}
-
 /** The facts about a request that bindings and routes look at. */
 export interface RequestFacts {
   /** The client's address, from `CF-Connecting-IP` alone; `null` when unknown. */

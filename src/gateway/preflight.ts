@@ -68,10 +68,7 @@ function answerPreflight(cors: CorsConfig, origin: string): Response {
 export function addCorsHeaders(headers: Headers, cors: CorsConfig, origin: string | null): void {
   headers.append("Vary", "Origin");
   if (origin === null || !setAllowOrigin(headers, cors, origin)) return;
-  headers.set(
-    "Access-Control-Expose-Headers",
-    (cors.exposeHeaders ?? DEFAULT_EXPOSED_HEADERS).join(", "),
-  );
+  headers.set("Access-Control-Expose-Headers", (cors.exposeHeaders ?? DEFAULT_EXPOSED_HEADERS).join(", "));
 }
 
 function setAllowOrigin(headers: Headers, cors: CorsConfig, origin: string): boolean {

@@ -48,8 +48,7 @@ export class RouteMatcher {
       tree: new PatternTree<Found>(this.#fold),
     };
     this.#byName.set(upstream.name, entry);
-    const groups =
-      upstream.hosts === null ? [this.#anyHost] : upstream.hosts.map((host) => this.#groupOf(host));
+    const groups = upstream.hosts === null ? [this.#anyHost] : upstream.hosts.map((host) => this.#groupOf(host));
     for (const group of groups) {
       const rival = group.find((other) => other.prefix === entry.prefix);
       if (rival !== undefined) return rival.upstream.name;
@@ -116,10 +115,7 @@ function isBelow(name: string, suffix: string): boolean {
 function firstAbove(entries: readonly Entry[], path: string): Entry | null {
   for (const entry of entries) {
     const { prefix } = entry;
-    if (
-      path.startsWith(prefix) &&
-      (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f)
-    )
+    if (path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f))
       return entry;
   }
   return null;

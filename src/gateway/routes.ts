@@ -4,24 +4,13 @@ import type { Environment } from "../keys/record.ts";
 import type { Limit } from "../limits/limit.ts";
 import { err, ok } from "../result.ts";
 import type { Result } from "../result.ts";
-import type {
-  CompiledRoute,
-  CompiledTarget,
-  CompiledUpstream,
-  RouteMatch,
-} from "./compiled-route.ts";
+import type { CompiledRoute, CompiledTarget, CompiledUpstream, RouteMatch } from "./compiled-route.ts";
 import { checkConfig } from "./config-check.ts";
 import type { ConfigError } from "./config-findings.ts";
 import { RouteTable } from "./route-table.ts";
 import { MAX_PATTERN_SEGMENTS, parsePattern } from "./route-pattern.ts";
 import type { Segment } from "./route-pattern.ts";
 
-export type {
-  CompiledRoute,
-  CompiledTarget,
-  CompiledUpstream,
-  RouteMatch,
-} from "./compiled-route.ts";
 export type { ConfigError } from "./config-findings.ts";
 export type { RouteTable } from "./route-table.ts";
 
@@ -37,18 +26,12 @@ type Env = Readonly<Record<string, unknown>>;
  * the Worker starts: a configuration that is wrong anywhere serves nothing, except that a URL variable which is declared
  * but empty leaves only its own upstream unreachable.
  */
-export function compileConfig(
-  config: GatewayConfig,
-  env: Env,
-): Result<RouteTable, readonly ConfigError[]> {
+export function compileConfig(config: GatewayConfig, env: Env): Result<RouteTable, readonly ConfigError[]> {
   const faults = checkConfig(config, env);
   if (faults.length > 0) return err(faults);
   const errors: ConfigError[] = [];
   const upstreams = new Map(
-    Object.entries(config.upstreams).map(([name, upstream]) => [
-      name,
-      compileUpstream(name, upstream, env),
-    ]),
+    Object.entries(config.upstreams).map(([name, upstream]) => [name, compileUpstream(name, upstream, env)]),
   );
   const table = new RouteTable(config, upstreams);
   for (const upstream of upstreams.values()) {
@@ -96,8 +79,7 @@ function compileTarget(config: UpstreamConfig, env: Env): CompiledTarget {
   if ("service" in config) return { kind: "service", binding: config.service };
   if ("url" in config) return { kind: "url", url: new URL(config.url) };
   const value = env[config.urlFromEnv];
-  if (typeof value !== "string" || value === "")
-    return { kind: "unset", variable: config.urlFromEnv };
+  if (typeof value !== "string" || value === "") return { kind: "unset", variable: config.urlFromEnv };
   return { kind: "url", url: new URL(value) };
 }
 
@@ -120,8 +102,7 @@ function compileRoutes(
     const upstream = upstreams.get(routeConfig.upstream);
     const pattern = parsePattern(routeConfig.path);
     if (upstream === undefined || !pattern.ok) continue; // Both are faults that were named before.
-    const methods =
-      typeof routeConfig.method === "string" ? [routeConfig.method] : routeConfig.method;
+    const methods = typeof routeConfig.method === "string" ? [routeConfig.method] : routeConfig.method;
     const route = compileRoute(routeConfig, upstream, methods);
     if (route.environments.length === 0) {
       errors.push({
@@ -135,13 +116,8 @@ function compileRoutes(
   return drafts;
 }
 
-function compileRoute(
-  config: RouteConfig,
-  upstream: CompiledUpstream,
-  methods: readonly string[],
-): CompiledRoute {
-  const timeoutMs =
-    config.timeoutSeconds === undefined ? upstream.timeoutMs : config.timeoutSeconds * 1_000;
+function compileRoute(config: RouteConfig, upstream: CompiledUpstream, methods: readonly string[]): CompiledRoute {
+  const timeoutMs = config.timeoutSeconds === undefined ? upstream.timeoutMs : config.timeoutSeconds * 1_000;
   return {
     id: `${methods.join(",")} ${config.path}`,
     upstream,
@@ -157,9 +133,7 @@ function compileRoute(
     timeoutMs,
     maxBodyBytes: config.maxBodyBytes ?? upstream.maxBodyBytes,
     refundOn: config.refundOn ?? upstream.refundOn,
-    environments: (config.environments ?? BOTH).filter((environment) =>
-      upstream.environments.includes(environment),
-    ),
+    environments: (config.environments ?? BOTH).filter((environment) => upstream.environments.includes(environment)),
   };
 }
 
@@ -190,19 +164,11 @@ function checkShared(
 }
 
 function isSameLimit(a: Limit, b: Limit): boolean {
-  return (
-    a.limit === b.limit &&
-    a.kind === b.kind &&
-    JSON.stringify(a.window) === JSON.stringify(b.window)
-  );
+  return a.limit === b.limit && a.kind === b.kind && JSON.stringify(a.window) === JSON.stringify(b.window);
 }
 
 /** Asks the finished table for each route on each of its hosts. A rule that never applies is one that someone relies on in vain. */
-function findUnreachable(
-  table: RouteTable,
-  drafts: readonly RouteDraft[],
-  errors: ConfigError[],
-): void {
+function findUnreachable(table: RouteTable, drafts: readonly RouteDraft[], errors: ConfigError[]): void {
   for (const { place, route, pattern, methods } of drafts) {
     const { pathPrefix, hosts, name } = route.upstream;
     const paths = probePaths(pattern);
@@ -214,9 +180,7 @@ function findUnreachable(
       continue;
     }
     const probeHosts = (hosts ?? ["*"]).map((host) => host.replace("*", PROBE_SEGMENT));
-    const matches = probeHosts.flatMap((host) =>
-      paths.map((path) => table.match(methods[0] ?? "*", host, path)),
-    );
+    const matches = probeHosts.flatMap((host) => paths.map((path) => table.match(methods[0] ?? "*", host, path)));
     if (!matches.some((match) => match.kind === "route" && match.route === route)) {
       errors.push({ place: `${place}.path`, detail: whyUnreachable(matches[0]) });
     }

@@ -5,7 +5,14 @@ import { err, ok } from "../result.ts";
 import { clientIpOf, networkOf } from "./facts.ts";
 import type { Surroundings } from "./handler.ts";
 import { type Facts, record } from "./record.ts";
-import { parseVerifyInput, verify, type Verification, type VerifyAnswer, type VerifyContext, type VerifyInput } from "./verify.ts";
+import {
+  parseVerifyInput,
+  verify,
+  type Verification,
+  type VerifyAnswer,
+  type VerifyContext,
+  type VerifyInput,
+} from "./verify.ts";
 
 /** `POST /_latchkey/v1/verify` and `/verify/batch`: the question as JSON, always 200 when it could be understood. */
 
@@ -35,7 +42,9 @@ export async function verifyBatch(
   if (!body.ok) return body;
   const inputs = parseBatch(body.value);
   if (!inputs.ok) return inputs;
-  const results = await Promise.all(inputs.value.map((input, index) => verifyAndRecord(input, index, call, surroundings)));
+  const results = await Promise.all(
+    inputs.value.map((input, index) => verifyAndRecord(input, index, call, surroundings)),
+  );
   return ok({ results });
 }
 

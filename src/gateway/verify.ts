@@ -72,15 +72,19 @@ export function parseVerifyInput(value: unknown, pointer = ""): Result<VerifyInp
   const fault = (member: string, detail: string): void => {
     faults.push({ pointer: `${pointer}/${member.replaceAll("~", "~0").replaceAll("/", "~1")}`, detail });
   };
-  for (const member of Object.keys(input)) if (!KNOWN.has(member)) fault(member.slice(0, 64), "Is not a member of this request.");
+  for (const member of Object.keys(input))
+    if (!KNOWN.has(member)) fault(member.slice(0, 64), "Is not a member of this request.");
   const { key, scopes, cost } = input;
   if (typeof key !== "string" || key === "") fault("key", "Must be the key to check.");
-  else if (key.length > MAX_PRESENTED_KEY_CHARACTERS) fault("key", `Must have at most ${MAX_PRESENTED_KEY_CHARACTERS} characters.`);
-  if (scopes !== undefined && !isScopeList(scopes)) fault("scopes", `Must be a list of at most ${MAX_SCOPES} scopes such as charges:read.`);
+  else if (key.length > MAX_PRESENTED_KEY_CHARACTERS)
+    fault("key", `Must have at most ${MAX_PRESENTED_KEY_CHARACTERS} characters.`);
+  if (scopes !== undefined && !isScopeList(scopes))
+    fault("scopes", `Must be a list of at most ${MAX_SCOPES} scopes such as charges:read.`);
   if (cost !== undefined && !isCost(cost)) fault("cost", `Must be a whole number from 0 to ${MAX_COST}.`);
   for (const [member, limit] of Object.entries(TEXT_LIMITS)) {
     const text = input[member];
-    if (text !== undefined && (typeof text !== "string" || text.length > limit)) fault(member, `Must be a string of at most ${limit} characters.`);
+    if (text !== undefined && (typeof text !== "string" || text.length > limit))
+      fault(member, `Must be a string of at most ${limit} characters.`);
   }
   if (typeof input["path"] === "string" && !input["path"].startsWith("/")) fault("path", "Must start with a slash.");
   // Every member was looked at above.

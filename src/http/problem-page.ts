@@ -20,14 +20,7 @@ ul{list-style:none;padding:0;margin:0}li{border-bottom:1px solid var(--line);pad
 
 const EXAMPLE_CONTEXT = { requestId: "req_01kay8f2q0example0example0", realm: "latchkey" };
 const EXAMPLE_RETRY_SECONDS = 12;
-const EXAMPLE_ORDER = [
-  "WWW-Authenticate",
-  "Retry-After",
-  "RateLimit-Policy",
-  "RateLimit",
-  "Allow",
-  "Content-Type",
-];
+const EXAMPLE_ORDER = ["WWW-Authenticate", "Retry-After", "RateLimit-Policy", "RateLimit", "Allow", "Content-Type"];
 
 /** Headers of every page here. The one style is named by its digest, so that nothing that gets in could load or run. */
 export function problemPageHeaders(): Readonly<Record<string, string>> {
@@ -79,10 +72,7 @@ export function problemIndexPage(): string {
 export function exampleAnswer(code: ProblemCode): string {
   const { status, headers, body } = problemParts(exampleProblem(code), EXAMPLE_CONTEXT);
   const fields = EXAMPLE_ORDER.filter((name) => headers.has(name));
-  const head = [
-    `HTTP/1.1 ${status}`,
-    ...fields.map((name) => `${name}: ${headers.get(name) ?? ""}`),
-  ];
+  const head = [`HTTP/1.1 ${status}`, ...fields.map((name) => `${name}: ${headers.get(name) ?? ""}`)];
   return `${head.join("\n")}\n\n${JSON.stringify(body, null, 2)}`;
 }
 
@@ -100,9 +90,7 @@ function exampleProblem(code: ProblemCode): Problem {
       return {
         ...problem,
         violated: ["daily"],
-        limits: [
-          { name: "daily", limit: 10_000, windowSeconds: 86_400, ...window, resetSeconds: 5_400 },
-        ],
+        limits: [{ name: "daily", limit: 10_000, windowSeconds: 86_400, ...window, resetSeconds: 5_400 }],
       };
     case "scope_insufficient":
       return { ...problem, requiredScopes: ["charges:write"] };
@@ -137,9 +125,5 @@ ${body}
 }
 
 function escapeHtml(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }

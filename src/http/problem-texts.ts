@@ -16,15 +16,13 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
     meaning:
       "The request carries two credentials that differ, for example one in Authorization and another in X-API-Key. Which one counts is not guessed.",
     caller: "Send one key, once. Look for a default header that a client library or an agent adds.",
-    operator:
-      "If a proxy in front adds its own Authorization, have it send the key in one place only.",
+    operator: "If a proxy in front adds its own Authorization, have it send the key in one place only.",
     example: "The request carries two different credentials. Send one key, once.",
   },
   credential_in_query: {
     meaning:
       "An API key stands in the query string of a path that does not take keys there. URLs end up in logs, histories and Referer headers.",
-    caller:
-      "Send the key as Authorization: Bearer <key>. Treat the key as exposed: have it rotated.",
+    caller: "Send the key as Authorization: Bearer <key>. Treat the key as exposed: have it rotated.",
     operator: "Rotate the key. A route that must take keys in the query says so with keyInQuery.",
     example:
       "The query string contains an API key. Send it in the Authorization header, and replace this key: URLs are logged.",
@@ -71,8 +69,7 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
   key_disabled: {
     meaning: "The key is switched off for now.",
     caller: "Ask whoever issued it. The same key may work again later.",
-    operator:
-      "The audit log says who disabled it. Enable it, or revoke it if it is not to come back.",
+    operator: "The audit log says who disabled it. Enable it, or revoke it if it is not to come back.",
     example: "The API key is disabled.",
   },
   key_not_yet_valid: {
@@ -85,15 +82,13 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
     meaning: "The key is valid, but it may not do this.",
     caller:
       "The scope that is needed stands in WWW-Authenticate. Ask for a key that has it; trying again does not help.",
-    operator:
-      "Compare the key's scopes with those of the route in gateway.config.ts. Grant the least that does.",
+    operator: "Compare the key's scopes with those of the route in gateway.config.ts. Grant the least that does.",
     example: "This route needs the scope charges:write.",
   },
   ip_not_allowed: {
     meaning:
       "The key may only be used from certain addresses, and this request came from another one, or its address is unknown.",
-    caller:
-      "Send the request from an allowed network. A change of provider or of outgoing proxy is the usual cause.",
+    caller: "Send the request from an allowed network. A change of provider or of outgoing proxy is the usual cause.",
     operator:
       "Compare the key's bindings.ips with the address in the event. If nobody moved, the key may have leaked: rotate it.",
     example: "The API key may not be used from this address.",
@@ -109,8 +104,7 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
   country_not_allowed: {
     meaning:
       "The key may only be used from certain countries, and this request came from another one, or its country is unknown.",
-    caller:
-      "Call from an allowed country; a VPN or a distant outgoing proxy counts as where it is.",
+    caller: "Call from an allowed country; a VPN or a distant outgoing proxy counts as where it is.",
     operator: "Compare the key's bindings.countries with the country in the event.",
     example: "The API key may not be used from this country.",
   },
@@ -131,13 +125,11 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
   route_not_found: {
     meaning: "No route of this gateway has this method and path.",
     caller: "Check method, host and path against the API's documentation.",
-    operator:
-      "Paths that no route names are refused unless their upstream is open. See routes in gateway.config.ts.",
+    operator: "Paths that no route names are refused unless their upstream is open. See routes in gateway.config.ts.",
     example: "There is no such route.",
   },
   not_found: {
-    meaning:
-      "There is nothing of that name in this workspace. What belongs to another workspace looks the same.",
+    meaning: "There is nothing of that name in this workspace. What belongs to another workspace looks the same.",
     caller: "Check the id and the workspace of the admin key.",
     operator: "An admin key sees its own workspace only.",
     example: "There is nothing of that name in this workspace.",
@@ -157,10 +149,8 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
   },
   idempotency_conflict: {
     meaning: "This Idempotency-Key was used within the last 24 hours with another request.",
-    caller:
-      "Use a new Idempotency-Key for each new intention, and the same one only to repeat the same request.",
-    operator:
-      "A client that derives the key from too little (a date, a customer) makes this mistake.",
+    caller: "Use a new Idempotency-Key for each new intention, and the same one only to repeat the same request.",
+    operator: "A client that derives the key from too little (a date, a customer) makes this mistake.",
     example: "The Idempotency-Key was used with another request.",
   },
   precondition_failed: {
@@ -188,8 +178,7 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
     example: "Send application/json.",
   },
   rate_limited: {
-    meaning:
-      "The key, its owner or the route has used what a rate limit allows in the present window.",
+    meaning: "The key, its owner or the route has used what a rate limit allows in the present window.",
     caller:
       "Wait for Retry-After seconds, then go on more slowly. The limits that refused are in violatedPolicies; RateLimit says what is left.",
     operator:
@@ -197,19 +186,15 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
     example: "The limit burst is reached.",
   },
   quota_exhausted: {
-    meaning:
-      "The key, its owner or the route has used up a quota. It is filled again when its window starts anew.",
+    meaning: "The key, its owner or the route has used up a quota. It is filled again when its window starts anew.",
     caller: "Retry-After says when. Ask for a larger quota if this one does not last.",
-    operator:
-      "Usage by key and day shows where it went. A limit changed on the key or the plan counts at once.",
+    operator: "Usage by key and day shows where it went. A limit changed on the key or the plan counts at once.",
     example: "The quota daily is used up.",
   },
   too_many_failures: {
-    meaning:
-      "Too many requests with bad credentials came from this address in a short time. No key is locked by it.",
+    meaning: "Too many requests with bad credentials came from this address in a short time. No key is locked by it.",
     caller: "Wait for Retry-After seconds, and correct the credential: repeating it does not help.",
-    operator:
-      "One address behind which many clients sit may meet this when one of them is misconfigured.",
+    operator: "One address behind which many clients sit may meet this when one of them is misconfigured.",
     example: "Too many failed attempts from this address.",
   },
   headers_too_large: {
@@ -226,10 +211,8 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
   },
   upstream_unreachable: {
     meaning: "The key was fine, but the API behind this gateway could not be reached.",
-    caller:
-      "Try again later, with growing pauses. A request that changes something may or may not have arrived.",
-    operator:
-      "Check the upstream's address and certificate, and that the variable that names it is set.",
+    caller: "Try again later, with growing pauses. A request that changes something may or may not have arrived.",
+    operator: "Check the upstream's address and certificate, and that the variable that names it is set.",
     example: "The upstream cannot be reached.",
   },
   verification_unavailable: {

@@ -88,8 +88,7 @@ function problemHeaders(problem: Problem, context: ProblemContext): Headers {
   if (challenge !== null) headers.set("WWW-Authenticate", challenge);
   const retryAfter = retryAfterOf(problem);
   if (retryAfter !== null) headers.set("Retry-After", String(retryAfter));
-  const limits =
-    PROBLEMS[problem.code].status === 429 ? rateLimitHeaders(problem.limits ?? []) : null;
+  const limits = PROBLEMS[problem.code].status === 429 ? rateLimitHeaders(problem.limits ?? []) : null;
   if (limits !== null) {
     headers.set(RATE_LIMIT_POLICY, limits.policy);
     headers.set(RATE_LIMIT, limits.state);
@@ -125,10 +124,7 @@ function retryAfterOf(problem: Problem): number | null {
   if (status !== 429 && status !== 503) return null;
   let seconds = problem.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS[status];
   for (const limit of problem.limits ?? []) {
-    if (problem.violated?.includes(limit.name) === true)
-      seconds = Math.max(seconds, limit.resetSeconds);
+    if (problem.violated?.includes(limit.name) === true) seconds = Math.max(seconds, limit.resetSeconds);
   }
-  return Number.isFinite(seconds)
-    ? Math.max(1, Math.ceil(seconds))
-    : DEFAULT_RETRY_AFTER_SECONDS[status];
+  return Number.isFinite(seconds) ? Math.max(1, Math.ceil(seconds)) : DEFAULT_RETRY_AFTER_SECONDS[status];
 }

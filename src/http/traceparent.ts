@@ -18,10 +18,7 @@ const SAMPLED = 1;
 const MAX_TRACEPARENT_CHARACTERS = 512;
 
 /** `incoming` is the client's header or `null`; `randomBytes` a source that need not be cryptographic. */
-export function continueTrace(
-  incoming: string | null,
-  randomBytes: (length: number) => Uint8Array,
-): Trace {
+export function continueTrace(incoming: string | null, randomBytes: (length: number) => Uint8Array): Trace {
   const parent = incoming === null ? null : parseParent(incoming);
   const traceId = parent?.traceId ?? hexId(randomBytes, TRACE_ID_BYTES);
   const flags = parent?.sampled === true ? "01" : "00";
@@ -37,13 +34,7 @@ export function continueTrace(
 function parseParent(text: string): { traceId: string; sampled: boolean } | null {
   if (text.length > MAX_TRACEPARENT_CHARACTERS) return null;
   const [, version, traceId, parentId, flags, more] = TRACEPARENT.exec(text) ?? [];
-  if (
-    version === undefined ||
-    traceId === undefined ||
-    parentId === undefined ||
-    flags === undefined
-  )
-    return null;
+  if (version === undefined || traceId === undefined || parentId === undefined || flags === undefined) return null;
   if (version === "ff" || (version === VERSION && more !== undefined)) return null;
   if (isZero(traceId) || isZero(parentId)) return null;
   // Of the flags only `sampled` is known; a later version's must not be passed on (§4.3).

@@ -14,11 +14,7 @@ export interface BindingFacts {
   readonly certificateSha256: string | null;
 }
 
-export type BindingRefusal =
-  | "ip_not_allowed"
-  | "origin_not_allowed"
-  | "country_not_allowed"
-  | "certificate_required";
+export type BindingRefusal = "ip_not_allowed" | "origin_not_allowed" | "country_not_allowed" | "certificate_required";
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 interface Block {
@@ -76,9 +72,7 @@ function blocksOf(bindings: Bindings, ips: readonly string[]): readonly Block[] 
 function addressAllowed(blocks: readonly Block[], ip: string | null): boolean {
   const address = ip === null ? null : parseAddress(ip);
   if (address === null) return false;
-  return blocks.some(
-    ({ network, bits }) => network.kind() === address.kind() && address.match(network, bits),
-  );
+  return blocks.some(({ network, bits }) => network.kind() === address.kind() && address.match(network, bits));
 }
 
 /** Strict: four decimal parts without leading zeros, or v6 without a zone. The library alone takes `0x7f.1` and `010.0.0.1`. */
@@ -104,9 +98,7 @@ function parseBlock(text: string): Block | null {
   if (!address.includes(":")) return bits <= 32 ? { network, bits } : null;
   if (bits > 128) return null;
   if (network.kind() === "ipv6") return { network, bits };
-  return bits >= MAPPED_BITS
-    ? { network, bits: bits - MAPPED_BITS }
-    : { network: ipaddr.IPv6.parse(address), bits };
+  return bits >= MAPPED_BITS ? { network, bits: bits - MAPPED_BITS } : { network: ipaddr.IPv6.parse(address), bits };
 }
 
 /** A CIDR block or a single address. */

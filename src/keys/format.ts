@@ -76,11 +76,7 @@ function checksumHolds(presented: string): boolean {
 }
 
 function isBase62(code: number): boolean {
-  return (
-    (code >= 0x30 && code <= 0x39) ||
-    (code >= 0x41 && code <= 0x5a) ||
-    (code >= 0x61 && code <= 0x7a)
-  );
+  return (code >= 0x30 && code <= 0x39) || (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
 }
 
 function isPrefixCharacter(code: number, first: boolean): boolean {
@@ -106,11 +102,7 @@ function prefixLengthOf(presented: string): number {
   const environmentStart = bodyStart - 1 - ENVIRONMENT_CHARACTERS;
   const prefixLength = environmentStart - 1;
   if (!isPrefixUpTo(presented, prefixLength)) return -1;
-  if (
-    presented.charCodeAt(prefixLength) !== UNDERSCORE ||
-    !hasEnvironmentAt(presented, environmentStart)
-  )
-    return -1;
+  if (presented.charCodeAt(prefixLength) !== UNDERSCORE || !hasEnvironmentAt(presented, environmentStart)) return -1;
   for (let index = bodyStart; index < presented.length; index += 1) {
     if (!isBase62(presented.charCodeAt(index))) return -1;
   }
@@ -148,14 +140,9 @@ export function looksOwn(presented: string, prefixes: ReadonlySet<string>): bool
  * What starts like a key of ours must be one to the last character; all else of allowed length and
  * visible ASCII may be imported, unless this deployment takes no imported keys.
  */
-export function classify(
-  presented: string,
-  prefixes: ReadonlySet<string>,
-  importedKeys: boolean,
-): KeyClass {
+export function classify(presented: string, prefixes: ReadonlySet<string>, importedKeys: boolean): KeyClass {
   const { length } = presented;
-  if (length < MIN_PRESENTED_KEY_CHARACTERS || length > MAX_PRESENTED_KEY_CHARACTERS)
-    return "garbage";
+  if (length < MIN_PRESENTED_KEY_CHARACTERS || length > MAX_PRESENTED_KEY_CHARACTERS) return "garbage";
   if (looksOwn(presented, prefixes)) {
     return prefixLengthOf(presented) > 0 && checksumHolds(presented) ? "own" : "garbage";
   }

@@ -22,10 +22,7 @@ export function covers(granted: readonly string[], required: readonly string[]):
 }
 
 /** The required scopes that are not granted, in their order. */
-export function missingScopes(
-  granted: readonly string[],
-  required: readonly string[],
-): readonly string[] {
+export function missingScopes(granted: readonly string[], required: readonly string[]): readonly string[] {
   return required.filter((scope) => !coversOne(granted, scope));
 }
 
@@ -34,11 +31,7 @@ function coversOne(granted: readonly string[], required: string): boolean {
   const actionStart = required.indexOf(":") + 1;
   if (actionStart === 0) return false;
   for (const scope of granted) {
-    if (
-      scope.length === actionStart + 1 &&
-      scope.endsWith(":*") &&
-      required.startsWith(scope.slice(0, -1))
-    )
+    if (scope.length === actionStart + 1 && scope.endsWith(":*") && required.startsWith(scope.slice(0, -1)))
       return true;
   }
   return false;

@@ -160,7 +160,11 @@ export function askToRenew(lease: Lease, renewal: Omit<AskInput, "cost">): Pledg
   const input = { ...renewal, cost: 0 };
   const want = wish(lease, input);
   const returned = trimHands(lease, want, input.now);
-  const holdings = [...lease.hands].map(([counter, hand]) => ({ counter, windowStart: hand.windowStart, units: hand.units }));
+  const holdings = [...lease.hands].map(([counter, hand]) => ({
+    counter,
+    windowStart: hand.windowStart,
+    units: hand.units,
+  }));
   lease.wishingUntil = input.now + WISH_PATIENCE_MS;
   return openAsk(lease, input, { want, holdings, returned });
 }
@@ -172,7 +176,8 @@ export function askToRenew(lease: Lease, renewal: Omit<AskInput, "cost">): Pledg
  */
 export function takeAnswer(lease: Lease, pledge: Pledge, answer: Exclude<AcquireAnswer, Stale>, now: number): boolean {
   endWish(lease, pledge);
-  if (answer.grants.length > 0 || answer.outcome === "granted") lease.limits = answer.grants.map((grant) => grant.limit);
+  if (answer.grants.length > 0 || answer.outcome === "granted")
+    lease.limits = answer.grants.map((grant) => grant.limit);
   if (answer.outcome === "granted") {
     lease.validUntil = Math.max(lease.validUntil, pledge.sentAt + answer.validForMs);
     lease.grantedAt = now;
@@ -217,10 +222,14 @@ export function oweAgain(lease: Lease, pledge: Pledge): void {
 }
 
 /** What to hand back when the lease has ended unused; `null` when there is nothing to say. */
-export function release(lease: Lease, now: number): { readonly returned: readonly Holding[]; readonly spent: readonly HourlySpend[] } | null {
+export function release(
+  lease: Lease,
+  now: number,
+): { readonly returned: readonly Holding[]; readonly spent: readonly HourlySpend[] } | null {
   const returned: Holding[] = [];
   for (const [counter, hand] of lease.hands) {
-    if (hand.windowEndsAt > now && hand.units > 0) returned.push({ counter, windowStart: hand.windowStart, units: hand.units });
+    if (hand.windowEndsAt > now && hand.units > 0)
+      returned.push({ counter, windowStart: hand.windowStart, units: hand.units });
   }
   const spent = lease.spent.filter((entry) => entry.units !== 0);
   if (returned.length === 0 && spent.length === 0) return null;
@@ -249,11 +258,7 @@ function endWish(lease: Lease, { request }: Pledge): void {
   if (request.want > 0 || request.cost === 0) lease.wishingUntil = 0;
 }
 
-function openAsk(
-  lease: Lease,
-  input: AskInput,
-  hand: Pick<AcquireRequest, "want" | "holdings" | "returned">,
-): Pledge {
+function openAsk(lease: Lease, input: AskInput, hand: Pick<AcquireRequest, "want" | "holdings" | "returned">): Pledge {
   const { now, ...asked } = input;
   const request: AcquireRequest = { ...asked, ...hand, hour: hourOf(now), spent: lease.spent };
   lease.spent = [];
@@ -283,9 +288,15 @@ function trimHands(lease: Lease, want: number, now: number): Holding[] {
   return returned;
 }
 
-function takeGrant(lease: Lease, pledge: Pledge, grant: LimitGrant, { paid, now }: { paid: boolean; now: number }): void {
+function takeGrant(
+  lease: Lease,
+  pledge: Pledge,
+  grant: LimitGrant,
+  { paid, now }: { paid: boolean; now: number },
+): void {
   const counter = counterOf(grant.limit);
-  const pledged = pledge.request.cost === 0 ? undefined : pledge.request.holdings.find((holding) => holding.counter === counter);
+  const pledged =
+    pledge.request.cost === 0 ? undefined : pledge.request.holdings.find((holding) => holding.counter === counter);
   const putBack = pledged?.windowStart === grant.windowStart ? pledged.units : 0;
   const units = grant.granted + putBack - (paid ? pledge.request.cost : 0);
   // Counted from before the call, so that a unit is never spent after its window has ended at the meter.
@@ -293,7 +304,13 @@ function takeGrant(lease: Lease, pledge: Pledge, grant: LimitGrant, { paid, now 
   if (windowEndsAt <= now) return;
   const hand = lease.hands.get(counter);
   if (hand === undefined || hand.windowStart < grant.windowStart) {
-    lease.hands.set(counter, { limit: grant.limit, windowStart: grant.windowStart, windowEndsAt, units, remainingAtMeter: grant.remaining });
+    lease.hands.set(counter, {
+      limit: grant.limit,
+      windowStart: grant.windowStart,
+      windowEndsAt,
+      units,
+      remainingAtMeter: grant.remaining,
+    });
   } else if (hand.windowStart === grant.windowStart) {
     hand.units += units;
     hand.windowEndsAt = Math.max(hand.windowEndsAt, windowEndsAt);

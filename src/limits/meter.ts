@@ -28,7 +28,9 @@ export interface Counter {
 
 /** What storage keeps. `reserved` stands for `used` when it is read back: a crash can only under-use. */
 export interface MeterCheckpoint {
-  readonly counters: Readonly<Record<string, { readonly start: number; readonly end: number; readonly reserved: number }>>;
+  readonly counters: Readonly<
+    Record<string, { readonly start: number; readonly end: number; readonly reserved: number }>
+  >;
   readonly spent: Readonly<Record<string, number>>;
 }
 

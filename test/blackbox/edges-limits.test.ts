@@ -111,7 +111,10 @@ describe("several isolates share one balance", () => {
       body: { limits: [{ name: "owner-daily", limit: 10, window: "day", kind: "quota" }] },
     });
     expect(put.status).toBe(200);
-    const narrow = await api.issue({ owner: "shared", limits: [{ name: "own", limit: 3, window: "day", kind: "quota" }] });
+    const narrow = await api.issue({
+      owner: "shared",
+      limits: [{ name: "own", limit: 3, window: "day", kind: "quota" }],
+    });
     const wide = await api.issue({ owner: "shared" });
     const use = async (key: string, times: number) => {
       const passed = [];

@@ -14,11 +14,14 @@ beforeAll(async () => {
 afterAll(() => harness.stop());
 
 /** Uses the key everywhere, again and again, from now until all have refused it for a second; returns each edge's last admission. */
-async function lastAdmissions(key: string, whileUsing: () => Promise<number>): Promise<{ answeredAt: number; last: number[] }> {
-  let stop = false;
+async function lastAdmissions(
+  key: string,
+  whileUsing: () => Promise<number>,
+): Promise<{ answeredAt: number; last: number[] }> {
+  const signal = { stop: false };
   const last = harness.edges.map(() => 0);
   const use = async (edge: Edge, index: number): Promise<void> => {
-    while (!stop) {
+    while (!signal.stop) {
       const sentAt = Date.now();
       const response = await edge.fetch("/used", { headers: bearer(key) });
       await response.arrayBuffer();
@@ -30,7 +33,7 @@ async function lastAdmissions(key: string, whileUsing: () => Promise<number>): P
   await sleep(600);
   const answeredAt = await whileUsing();
   await sleep(BOUND_MS + 1_000);
-  stop = true;
+  signal.stop = true;
   await Promise.all(users);
   return { answeredAt, last };
 }
@@ -43,7 +46,9 @@ async function thaw(): Promise<void> {
 }
 
 async function statuses(key: string): Promise<number[]> {
-  return await Promise.all(harness.edges.map(async (edge) => (await edge.fetch("/used", { headers: bearer(key) })).status));
+  return await Promise.all(
+    harness.edges.map(async (edge) => (await edge.fetch("/used", { headers: bearer(key) })).status),
+  );
 }
 
 describe("a key that is stopped stops everywhere", () => {
@@ -108,7 +113,9 @@ describe("a key that is stopped stops everywhere", () => {
     const api = control(harness.home);
     const { id, key } = await api.issue({ scopes: ["charges:write"] });
     const report = async () =>
-      await Promise.all(harness.edges.map(async (edge) => (await edge.fetch("/reports/x", { headers: bearer(key) })).status));
+      await Promise.all(
+        harness.edges.map(async (edge) => (await edge.fetch("/reports/x", { headers: bearer(key) })).status),
+      );
     expect(await report()).toEqual([403, 403, 403]);
     await freeze();
     await api.call("PATCH", `/keys/${id}`, { body: { scopes: ["reports:read"] } });

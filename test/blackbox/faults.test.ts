@@ -102,7 +102,10 @@ describe("the meter", () => {
     const graced = await use(key);
     expect(graced.status).toBe(200);
     expect(graced.headers.get("x-latchkey-degraded")).toBe("?1");
-    expect(await readiness()).toMatchObject({ status: 503, checks: { meter: { state: "down" }, keys: { state: "up" } } });
+    expect(await readiness()).toMatchObject({
+      status: 503,
+      checks: { meter: { state: "down" }, keys: { state: "up" } },
+    });
     await sleep(1_500);
     expect(await codeOf(await use(key))).toBe("verification_unavailable");
     await edge.setFaults({});
@@ -129,7 +132,8 @@ describe("the meter", () => {
     const { key } = await control(harness.home).issue({ limits: [limit] });
     // A few requests in quick succession, so that the isolate holds units ahead.
     for (let index = 0; index < 12; index++) await use(key);
-    const view = async (response: Response) => Number(/r=(\d+)/.exec(response.headers.get("ratelimit") ?? "")?.[1] ?? Number.NaN);
+    const view = async (response: Response) =>
+      Number(/r=(\d+)/.exec(response.headers.get("ratelimit") ?? "")?.[1] ?? Number.NaN);
     const leftBefore = await view(await use(key));
     await edge.setFaults({ KEY_METER: { kind: "down" } });
     let passed = 0;

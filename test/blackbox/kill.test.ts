@@ -77,42 +77,51 @@ async function statusOf(key: string): Promise<number> {
 }
 
 describe("the Worker's process killed in the middle of its work, and started again on the same state", () => {
-  it("keeps every change that was answered, refuses every revoked key, and exceeds no limit", { timeout: 180_000 }, async () => {
-    for (let round = 0; round < ROUNDS; round++) {
-      const streaming = stream(server);
-      await sleep(700 + 400 * round);
-      await server.kill();
-      await streaming;
-      server = await start();
-    }
-    expect(answered.created.size).toBeGreaterThan(10);
-    expect(answered.revoked.size).toBeGreaterThan(5);
+  it(
+    "keeps every change that was answered, refuses every revoked key, and exceeds no limit",
+    { timeout: 180_000 },
+    async () => {
+      for (let round = 0; round < ROUNDS; round++) {
+        const streaming = stream(server);
+        await sleep(700 + 400 * round);
+        await server.kill();
+        await streaming;
+        server = await start();
+      }
+      expect(answered.created.size).toBeGreaterThan(10);
+      expect(answered.revoked.size).toBeGreaterThan(5);
 
-    const api = control(server);
-    const wrong: string[] = [];
-    for (const [id, key] of answered.created) {
-      const { status, body } = await api.call("GET", `/keys/${id}`);
-      if (status !== 200) wrong.push(`${id} is not listed`);
-      const expected = answered.revoked.has(id) ? 401 : 200;
-      const got = await statusOf(key);
-      // A revocation that was cut off before its answer may stand, or not: then record and gateway must agree.
-      const cutOff = !answered.revoked.has(id) && (body as { status?: string }).status === "revoked";
-      if (got !== (cutOff ? 401 : expected)) wrong.push(`${id} answers ${got}, not ${expected}`);
-    }
-    expect(wrong).toEqual([]);
+      const api = control(server);
+      const wrong: string[] = [];
+      for (const [id, key] of answered.created) {
+        const { status, body } = await api.call("GET", `/keys/${id}`);
+        if (status !== 200) wrong.push(`${id} is not listed`);
+        const expected = answered.revoked.has(id) ? 401 : 200;
+        const got = await statusOf(key);
+        // A revocation that was cut off before its answer may stand, or not: then record and gateway must agree.
+        const cutOff = !answered.revoked.has(id) && (body as { status?: string }).status === "revoked";
+        if (got !== (cutOff ? 401 : expected)) wrong.push(`${id} answers ${got}, not ${expected}`);
+      }
+      expect(wrong).toEqual([]);
 
-    for (let call = 0; call < LIMIT; call++) if ((await statusOf(limited.key)) === 200) answered.admitted++;
-    expect(answered.admitted).toBeLessThanOrEqual(LIMIT);
-    expect(await statusOf(limited.key)).toBe(429);
-  });
+      for (let call = 0; call < LIMIT; call++) if ((await statusOf(limited.key)) === 200) answered.admitted++;
+      expect(answered.admitted).toBeLessThanOrEqual(LIMIT);
+      expect(await statusOf(limited.key)).toBe(429);
+    },
+  );
 
   it("drains the outbox and keeps the audit chain whole", async () => {
     const api = control(server);
     await expect
-      .poll(async () => {
-        const response = await fetch(`${server.url}/_latchkey/metrics`, { headers: { authorization: `Bearer ${ROOT_TOKEN}` } });
-        return /^latchkey_outbox_pending\{workspace="default"\} (\d+)$/m.exec(await response.text())?.[1];
-      }, { timeout: 30_000, interval: 500 })
+      .poll(
+        async () => {
+          const response = await fetch(`${server.url}/_latchkey/metrics`, {
+            headers: { authorization: `Bearer ${ROOT_TOKEN}` },
+          });
+          return /^latchkey_outbox_pending\{workspace="default"\} (\d+)$/m.exec(await response.text())?.[1];
+        },
+        { timeout: 30_000, interval: 500 },
+      )
       .toBe("0");
     const { body } = await api.call<{ valid: boolean; entries: number }>("GET", "/audit/verify");
     expect(body.valid).toBe(true);

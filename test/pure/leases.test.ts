@@ -23,7 +23,10 @@ const windowArbitrary: fc.Arbitrary<LimitWindow> = fc.oneof(
   fc.integer({ min: 1, max: 30 }).map((seconds) => ({ seconds })),
 );
 const limitsArbitrary: fc.Arbitrary<Limit[]> = fc
-  .array(fc.record({ limit: fc.integer({ min: 0, max: 300 }), window: windowArbitrary }), { minLength: 1, maxLength: 3 })
+  .array(fc.record({ limit: fc.integer({ min: 0, max: 300 }), window: windowArbitrary }), {
+    minLength: 1,
+    maxLength: 3,
+  })
   .map((parts) => parts.map((part, index) => ({ name: `limit-${index}`, kind: "rate" as const, ...part })));
 const faultsArbitrary: fc.Arbitrary<Faults> = fc.oneof(
   fc.constant(NO_FAULTS),
@@ -52,7 +55,11 @@ describe("never over", () => {
           const requests = Math.floor(random() * 300);
           for (let index = 0; index < requests; index++) {
             const isolate = Math.floor(random() * isolates);
-            world.request(isolate, random() < 0.8 ? 1 : 1 + Math.floor(random() * 9), START + Math.floor(random() * spanMs));
+            world.request(
+              isolate,
+              random() < 0.8 ? 1 : 1 + Math.floor(random() * 9),
+              START + Math.floor(random() * spanMs),
+            );
           }
           if (random() < 0.3) world.kill(Math.floor(random() * isolates), START + Math.floor(random() * spanMs));
           world.run();
@@ -89,7 +96,14 @@ describe("never over", () => {
   it("lowering a limit in the middle of a window stops at the new limit, and keeps what was used", () => {
     const before: Limit = { name: "burst", limit: 100, window: "minute", kind: "rate" };
     const after: Limit = { ...before, limit: 50 };
-    const world = new LeaseWorld({ limits: [before], isolates: 1, latencyMs: 5, faults: NO_FAULTS, random: seeded(1), startAt: START - 56_789 });
+    const world = new LeaseWorld({
+      limits: [before],
+      isolates: 1,
+      latencyMs: 5,
+      faults: NO_FAULTS,
+      random: seeded(1),
+      startAt: START - 56_789,
+    });
     for (let index = 0; index < 40; index++) world.request(0, 1, START - 56_789 + index * 200);
     world.changeLimits([after], START - 56_789 + 9_000);
     for (let index = 0; index < 100; index++) world.request(0, 1, START - 56_789 + 20_000 + index * 200);
@@ -161,7 +175,14 @@ describe("hardly under", () => {
     const limit: Limit = { name: "hourly", limit: 30, window: "hour", kind: "quota" };
     const first = windowAt(limit.window, START).end;
     for (const latencyMs of [0, 2, 15]) {
-      const world = new LeaseWorld({ limits: [limit], isolates: 3, latencyMs, faults: NO_FAULTS, random: seeded(1), startAt: first });
+      const world = new LeaseWorld({
+        limits: [limit],
+        isolates: 3,
+        latencyMs,
+        faults: NO_FAULTS,
+        random: seeded(1),
+        startAt: first,
+      });
       for (let index = 0; index < 30; index++) world.request(index % 3, 1, first);
       world.run();
       expect(world.admitted).toBe(30);
@@ -173,7 +194,14 @@ describe("hardly under", () => {
     const limit: Limit = { name: "burst", limit: 1_000, window: "hour", kind: "rate" };
     const first = windowAt(limit.window, START).end;
     const faults = { ...NO_FAULTS, crash: 0.01 };
-    const world = new LeaseWorld({ limits: [limit], isolates: 3, latencyMs: 5, faults, random: seeded(3), startAt: first });
+    const world = new LeaseWorld({
+      limits: [limit],
+      isolates: 3,
+      latencyMs: 5,
+      faults,
+      random: seeded(3),
+      startAt: first,
+    });
     for (let index = 0; index < 4_000; index++) world.request(index % 3, 1, first + index * 10);
     world.run();
     expect(world.admitted).toBeLessThanOrEqual(1_000);
@@ -187,7 +215,14 @@ describe("cheap", () => {
       { name: "burst", limit: 100_000, window: "minute", kind: "rate" },
       { name: "monthly", limit: 10_000_000, window: "month", kind: "quota" },
     ];
-    const world = new LeaseWorld({ limits, isolates: 1, latencyMs: 5, faults: NO_FAULTS, random: seeded(5), startAt: START });
+    const world = new LeaseWorld({
+      limits,
+      isolates: 1,
+      latencyMs: 5,
+      faults: NO_FAULTS,
+      random: seeded(5),
+      startAt: START,
+    });
     for (let index = 0; index < 30_000; index++) world.request(0, 1, START + index * 2);
     world.run();
     expect(world.admitted).toBe(30_000);
@@ -200,7 +235,14 @@ describe("cheap", () => {
       { name: "burst", limit: 1_000, window: "minute", kind: "rate" },
       { name: "daily", limit: 10, window: "day", kind: "quota" },
     ];
-    const world = new LeaseWorld({ limits, isolates: 2, latencyMs: 5, faults: NO_FAULTS, random: seeded(9), startAt: START - 56_789 });
+    const world = new LeaseWorld({
+      limits,
+      isolates: 2,
+      latencyMs: 5,
+      faults: NO_FAULTS,
+      random: seeded(9),
+      startAt: START - 56_789,
+    });
     for (let index = 0; index < 100; index++) world.request(index % 2, 1, START - 56_789 + index * 300);
     world.run();
     expect(world.admitted).toBe(10);

@@ -8,7 +8,7 @@ import {
   UPSTREAM_TIMEOUT_SECONDS,
 } from "../../src/constants.ts";
 import { compileConfig } from "../../src/gateway/routes.ts";
-import type { CompiledRoute } from "../../src/gateway/routes.ts";
+import type { CompiledRoute } from "../../src/gateway/compiled-route.ts";
 import shipped from "../../gateway.config.ts";
 
 const BURST = { name: "burst", limit: 10, window: "minute", kind: "rate" };

@@ -4,7 +4,7 @@ import { defineConfig } from "../../src/config.ts";
 import type { RouteConfig, UpstreamConfig } from "../../src/config.ts";
 import { parsePattern } from "../../src/gateway/route-pattern.ts";
 import { compileConfig } from "../../src/gateway/routes.ts";
-import type { RouteMatch } from "../../src/gateway/routes.ts";
+import type { RouteMatch } from "../../src/gateway/compiled-route.ts";
 import { withoutPrefix } from "../../src/gateway/upstream-url.ts";
 import shipped from "../../gateway.config.ts";
 

@@ -144,7 +144,10 @@ describe("the meter counts", () => {
   });
 
   it("counts both keys of a lineage on one balance", async () => {
-    const meter = await meterWith(recordOf({ id: "key_old", notAfter: Date.now() + 60_000 }), recordOf({ id: "key_new" }));
+    const meter = await meterWith(
+      recordOf({ id: "key_old", notAfter: Date.now() + 60_000 }),
+      recordOf({ id: "key_new" }),
+    );
     const answers = [];
     for (let call = 0; call < 12; call++) {
       answers.push(await ask(meter, { keyId: call % 2 === 0 ? "key_old" : "key_new", limits: [BURST] }));
@@ -156,8 +159,16 @@ describe("the meter counts", () => {
     const meter = await meterWith(recordOf());
     const first = await ask(meter, { limits: [BURST], cost: 6 });
     const windowStart = first.outcome === "granted" ? (first.grants[0]?.windowStart ?? 0) : 0;
-    await meter.release({ holder: "isolate-1", returned: [{ counter: "burst|3600", windowStart, units: 4 }], spent: [] });
-    await meter.release({ holder: "isolate-1", returned: [{ counter: "burst|3600", windowStart: 0, units: 4 }], spent: [] });
+    await meter.release({
+      holder: "isolate-1",
+      returned: [{ counter: "burst|3600", windowStart, units: 4 }],
+      spent: [],
+    });
+    await meter.release({
+      holder: "isolate-1",
+      returned: [{ counter: "burst|3600", windowStart: 0, units: 4 }],
+      spent: [],
+    });
     expect(await ask(meter, { limits: [BURST], cost: 0 })).toMatchObject({ grants: [{ remaining: 8 }] });
   });
 
@@ -190,9 +201,19 @@ describe("the meter counts", () => {
     await meter.setOwnerLimits(1, []);
     const answers = [];
     for (let call = 0; call < 6; call++) answers.push(await ask(meter, { keyId: null, generation: 0, limits: null }));
-    expect(answers.map((answer) => answer.outcome)).toEqual(["granted", "granted", "granted", "granted", "refused", "refused"]);
+    expect(answers.map((answer) => answer.outcome)).toEqual([
+      "granted",
+      "granted",
+      "granted",
+      "granted",
+      "refused",
+      "refused",
+    ]);
     await evictDurableObject(meter);
-    expect(await ask(meter, { keyId: null, generation: 0, limits: null })).toMatchObject({ outcome: "refused", violated: ["daily"] });
+    expect(await ask(meter, { keyId: null, generation: 0, limits: null })).toMatchObject({
+      outcome: "refused",
+      violated: ["daily"],
+    });
   });
 
   it("reports what was spent, by the hour of whoever spent it", async () => {

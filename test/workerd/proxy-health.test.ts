@@ -9,7 +9,7 @@ beforeEach(() => {
 
 /** The real bindings, but for some. */
 function without(changes: Readonly<Record<string, unknown>>): Env {
-  return { ...env, ...changes } as unknown as Env; // deliberately not what Env promises
+  return { ...env, ...changes }; // deliberately not what Env promises
 }
 
 const broken = { get: () => Promise.reject(new Error("secret words of the store")) };

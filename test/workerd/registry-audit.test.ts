@@ -63,7 +63,7 @@ test("every change leaves an entry with its actor, address, and the key before a
     head: all[7]?.hash,
     firstBadSequence: null,
   });
-  await evictDurableObject(lab.stub as never);
+  await evictDurableObject(lab.stub);
   expect(await lab.api.verifyAudit()).toMatchObject({ valid: true, entries: 8 });
 });
 

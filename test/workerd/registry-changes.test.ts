@@ -311,7 +311,7 @@ test("what a write answers is what is stored, to the last field", async () => {
   };
   const patched = await done(lab.api.patch(key.id, patch, context()));
   expect(patched.value).toMatchObject({ ...patch, generation: 2 });
-  await evictDurableObject(lab.stub as never);
+  await evictDurableObject(lab.stub);
   expect(await lab.api.get(key.id)).toEqual({ ok: true, value: patched.value });
   const { name: _name, tags: _tags, purpose: _purpose, notBefore, expiresAt, ...facts } = patch;
   expect(edge.meter.get(key.id)).toMatchObject({ ...facts, notBefore, expiresAt: Date.parse(expiresAt) });
@@ -452,7 +452,7 @@ test("a repeated write hears the first answer and changes nothing; with another 
   await withFakeEdge(lab);
   const write = context({ idempotency: { key: "once", fingerprint: "body-1" } });
   const first = await done(lab.api.create(newKey(), write));
-  await evictDurableObject(lab.stub as never);
+  await evictDurableObject(lab.stub);
   const again = await done(lab.api.create(newKey(), write));
   expect(again.replayed).toBe(true);
   expect(again.value).toEqual(first.value);

@@ -105,7 +105,7 @@ test("what was committed survives the object's death and is delivered by its ala
   const at = await lab.inside((_instance, state) => state.storage.getAlarm());
   expect(at).not.toBeNull();
   expect((at ?? Infinity) - Date.now()).toBeLessThanOrEqual(DELIVERY_SAFETY_MS);
-  await evictDurableObject(lab.stub as never);
+  await evictDurableObject(lab.stub);
   const later = await withFakeEdge(lab, new FakeEdge());
   expect(await pending(lab)).toBe(1);
   await alarmWhenDue(lab);

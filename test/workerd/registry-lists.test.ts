@@ -262,7 +262,7 @@ test("with 100,000 keys every filter answers from an index, and reads few rows f
       if (at === "middle") place = middleOf(filter);
       const found = await lab.inside((_instance, state) => {
         const { sql } = state.storage;
-        const query = planKeyList(sql, filter, limit, place, Date.now());
+        const query = planKeyList(sql, { filter, limit, after: place, now: Date.now() });
         const plan = sql.exec<{ detail: string }>(`EXPLAIN QUERY PLAN ${query.sql}`, ...query.bindings).toArray();
         const rows = sql.exec(query.sql, ...query.bindings);
         const count = rows.toArray().length;
@@ -278,7 +278,12 @@ test("with 100,000 keys every filter answers from an index, and reads few rows f
   expect((await page(lab, { owner: "owner-7", environment: "live", status: "active" }, 10)).data.length).toBe(10);
   // The worst case: two filters that match many keys each and none together. It costs the matches of one of them.
   const none = await lab.inside((_instance, { storage: { sql } }) => {
-    const query = planKeyList(sql, { environment: "live", kind: "publishable" }, limit, null, Date.now());
+    const query = planKeyList(sql, {
+      filter: { environment: "live", kind: "publishable" },
+      limit,
+      after: null,
+      now: Date.now(),
+    });
     const rows = sql.exec(query.sql, ...query.bindings);
     return { count: rows.toArray().length, read: rows.rowsRead };
   });
