@@ -22,7 +22,7 @@ export async function authorize(
   const startedAt = Date.now();
   const { isolate, ctx } = surroundings;
   const original = readOriginalRequest(request);
-  if (!original.ok) return original;
+  if (!original.ok) return hasCredential(request) ? original : err(KEY_MISSING);
   const { method, url } = original.value;
   const match = isolate.table.match(method, addressOf(url).host, pathnameOf(url));
   if (match.kind === "not_found")
@@ -51,6 +51,11 @@ export async function authorize(
   if (route.audit === "sync") await recordSync(facts, surroundings);
   else record(facts, surroundings);
   return outcome.ok ? ok(authorizedAnswer(outcome.admission, requestId)) : err(outcome.refusal);
+}
+
+/** Whoever brings no key hears that first, however the proxy is set up. */
+function hasCredential({ headers }: Request): boolean {
+  return headers.has("authorization") || headers.has("x-api-key");
 }
 
 interface EventContext {

@@ -38,7 +38,7 @@ export function upstreamUrl(
   const url = origin + base + rest + kept;
   // Without a base or a prefix to climb out of, the path may be whatever the routes have allowed.
   const confined = base !== "" || place.stripPrefix;
-  if (confined && DOT_SEGMENT.test(rest)) return err("the path has dot segments, and the upstream has a base path");
+  if (confined && DOT_SEGMENT.test(path)) return err("the path has dot segments, and the upstream has a base path");
   return ok(url);
 }
 
@@ -62,15 +62,24 @@ function withoutSlash(path: string): string {
 }
 
 /**
- * `/api` of `/api/x` → `/x`; of `/api` → `/`. Cut by segments: the routes have found the prefix in this path, but the client
- * may have spelt it with percent-encoding.
+ * `/api` of `/api/x` → `/x`; of `/api` → `/`. Cut by segments, since the client may have spelt the prefix with
+ * percent-encoding. A path that does not begin with it stays whole.
  */
 export function withoutPrefix(path: string, prefix: string): string {
+  const cut = withoutSlash(prefix);
   let end = 0;
-  for (let slashes = withoutSlash(prefix).split("/").length - 1; slashes > 0 && end >= 0; slashes--) {
-    end = path.indexOf("/", end + 1);
-  }
+  for (let slashes = cut.split("/").length - 1; slashes > 0 && end >= 0; slashes--) end = path.indexOf("/", end + 1);
+  const head = end < 0 ? path : path.slice(0, end);
+  if (head !== cut && decoded(head) !== cut) return path;
   return end < 0 ? "/" : path.slice(end);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Takes every occurrence of a parameter out of `?a=1&b=2` and leaves the others as they were spelt. */
