@@ -5,7 +5,7 @@ import { err, ok } from "../../src/result.ts";
 import type { Result } from "../../src/result.ts";
 import type { Actor, AuditEntry, AuditFilter, Page, RegistryError } from "./api.ts";
 import { AUDIT_CHUNK_ROWS } from "./bounds.ts";
-import { canonicalJson } from "./canonical-json.ts";
+import { canonicalJson } from "../../src/canonical-json.ts";
 import { clampLimit, decodeCursor, encodeCursor, toPage } from "./cursor.ts";
 import { readJson, toTimestamp } from "./edge-record.ts";
 

@@ -3,7 +3,7 @@ import { DEFAULT_LIST_LIMIT, MAX_CURSOR_CHARACTERS, MAX_LIST_LIMIT } from "../..
 import { err, ok } from "../../src/result.ts";
 import type { Result } from "../../src/result.ts";
 import type { Page, RegistryError } from "./api.ts";
-import { canonicalJson } from "./canonical-json.ts";
+import { canonicalJson } from "../../src/canonical-json.ts";
 
 /**
  * Where a list goes on: the place of the last row shown, in the list's own order. Opaque to clients.

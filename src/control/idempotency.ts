@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { canonicalJson } from "../canonical-json.ts";
 import { MAX_IDEMPOTENCY_KEY_CHARACTERS } from "../constants.ts";
 import type { WriteContext } from "../../durable-objects/key-registry/api.ts";
 import type { Caller } from "./caller.ts";
@@ -50,12 +51,4 @@ function readIfMatch(request: Request): Outcome<number | null> {
 
 export function entityTag(generation: number): string {
   return `"g${generation}"`;
-}
-
-/** JSON with the members of each object in order of name: two bodies that differ only in that are the same. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_member, inner: unknown) => {
-    if (typeof inner !== "object" || inner === null || Array.isArray(inner)) return inner;
-    return Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  });
 }
