@@ -52,6 +52,7 @@ const own = new Hono<Variables>()
   .get("/_latchkey/healthz", () => healthz())
   .get("/_latchkey/readyz", ({ env }) => readyz(env.env))
   .get("/_latchkey/metrics", async ({ req: { raw }, env }) => {
+    if (!isControlHost(raw, env)) return refuse(raw, NOT_HERE, env);
     const workspace = await callerWorkspace(raw, "usage:read", env);
     return workspace.ok ? await collectMetrics(env.env, workspace.value) : refuse(raw, workspace.error, env);
   })
@@ -114,15 +115,20 @@ async function callerWorkspace(request: Request, scope: AdminScope, app: App): P
   return allowed.ok ? ok(caller.value.workspace) : allowed;
 }
 
+const NOT_HERE: Problem = { code: "not_found", detail: "The control API is not served on this host." };
+
+/** `LATCHKEY_CONTROL_HOST`, when set, is the only host of the control API and of what operators read. */
+function isControlHost(request: Request, { env }: App): boolean {
+  const only = env.LATCHKEY_CONTROL_HOST;
+  return only === "" || addressOf(request.url).host === only;
+}
+
 /** Kept once loaded. A value, not a promise: one request must not wait for what another began. */
 let controlApp: Hono | null = null;
 
 /** The control API is loaded when it is first called: its validation is no part of the gateway's path. */
 async function control(request: Request, app: App): Promise<Response> {
-  const controlHost = app.env.LATCHKEY_CONTROL_HOST;
-  if (controlHost !== "" && addressOf(request.url).host !== controlHost) {
-    return refuse(request, { code: "not_found", detail: "The control API is not served on this host." }, app);
-  }
+  if (!isControlHost(request, app)) return refuse(request, NOT_HERE, app);
   if (controlApp === null) {
     const { createControlApp } = await import("./control/app.ts");
     controlApp ??= createControlApp({

@@ -20,25 +20,39 @@ export async function authorize(
   surroundings: Surroundings,
 ): Promise<Result<Response, Problem>> {
   const startedAt = Date.now();
-  const { isolate, ctx } = surroundings;
+  const decided = await decide(request, surroundings);
+  const facts = factsOf(decided, { request, requestId, startedAt });
+  if (decided.route?.audit === "sync") await recordSync(facts, surroundings);
+  else record(facts, surroundings);
+  const { outcome } = decided;
+  return outcome.ok ? ok(authorizedAnswer(outcome.admission, requestId)) : err(outcome.refusal);
+}
+
+interface Decided {
+  readonly outcome: CheckOutcome;
+  /** The original's. */
+  readonly method: string;
+  readonly route: CompiledRoute | null;
+}
+
+async function decide(request: Request, { isolate, ctx }: Surroundings): Promise<Decided> {
   const original = readOriginalRequest(request);
-  if (!original.ok) return hasCredential(request) ? original : err(KEY_MISSING);
+  if (!original.ok) return refused(hasCredential(request) ? original.error : KEY_MISSING, request.method, null);
   const { method, url } = original.value;
   const match = isolate.table.match(method, addressOf(url).host, pathnameOf(url));
-  if (match.kind === "not_found")
-    return err({ code: "route_not_found", detail: "No route answers for the original method and path." });
-  if (match.kind === "ambiguous") return err({ code: "request_invalid", detail: match.detail });
+  if (match.kind === "not_found") return refused(ROUTE_NOT_FOUND, method, null);
+  if (match.kind === "ambiguous") return refused({ code: "request_invalid", detail: match.detail }, method, null);
   const { route } = match;
 
   const source = { headers: request.headers, url };
   const credential = readCredential(source, { queryParameter: route.keyInQuery, prefixes: isolate.table.prefixes });
-  if (!credential.ok) return credential;
-  if (credential.value === null) return err(KEY_MISSING);
+  if (!credential.ok) return refused(credential.error, method, route);
+  if (credential.value === null) return refused(KEY_MISSING, method, route);
   const outcome = await check(
     {
       presentedKey: credential.value.presentedKey,
       facts: requestFacts(request),
-      callerIp: clientIpOf(request),
+      budget: { address: clientIpOf(request) },
       demand: { ...demandOf(route), adminKeys: "refused" },
       cost: route.cost,
       routeLimits: route.limits,
@@ -47,10 +61,16 @@ export async function authorize(
     },
     isolate.parts,
   );
-  const facts = factsOf(outcome, { request, requestId, method, route, startedAt });
-  if (route.audit === "sync") await recordSync(facts, surroundings);
-  else record(facts, surroundings);
-  return outcome.ok ? ok(authorizedAnswer(outcome.admission, requestId)) : err(outcome.refusal);
+  return { outcome, method, route };
+}
+
+const ROUTE_NOT_FOUND: Problem = {
+  code: "route_not_found",
+  detail: "No route answers for the original method and path.",
+};
+
+function refused({ code, detail }: Problem, method: string, route: CompiledRoute | null): Decided {
+  return { outcome: { ok: false, refusal: { code, detail, record: null } }, method, route };
 }
 
 /** Whoever brings no key hears that first, however the proxy is set up. */
@@ -58,17 +78,13 @@ function hasCredential({ headers }: Request): boolean {
   return headers.has("authorization") || headers.has("x-api-key");
 }
 
-interface EventContext {
+interface Call {
   readonly request: Request;
   readonly requestId: string;
-  /** The original's. */
-  readonly method: string;
-  readonly route: CompiledRoute;
   readonly startedAt: number;
 }
 
-function factsOf(outcome: CheckOutcome, context: EventContext): Facts {
-  const { request, requestId, method, route, startedAt } = context;
+function factsOf({ outcome, method, route }: Decided, { request, requestId, startedAt }: Call): Facts {
   const now = Date.now();
   const result = outcome.ok
     ? { record: outcome.admission.record, status: 200, code: "allowed", cost: outcome.admission.cost, time: outcome.at }
@@ -83,8 +99,8 @@ function factsOf(outcome: CheckOutcome, context: EventContext): Facts {
     ...result,
     requestId,
     method,
-    upstream: route.upstream.name,
-    route: route.template,
+    upstream: route?.upstream.name ?? null,
+    route: route?.template ?? null,
     latencyMs: now - startedAt,
     authMs: now - startedAt,
     upstreamMs: null,

@@ -22,7 +22,7 @@ export async function checkAdminKey(input: AdminCheck, isolate: Isolate): Promis
     {
       presentedKey,
       facts: requestFacts(request),
-      callerIp: clientIpOf(request),
+      budget: { address: clientIpOf(request) },
       demand: { workspace: "*", environments: null, scopes: [], adminKeys: "accepted" },
       cost: 1,
       routeLimits: [],

@@ -25,11 +25,16 @@ export interface CheckParts extends AdmissionParts {
   readonly plans: Plans;
 }
 
+/** An address, or `null` where it is not known: all such requests share one budget. */
+export interface FailureBudget {
+  readonly address: string | null;
+}
+
 export interface CheckInput {
   readonly presentedKey: string;
   readonly facts: RequestFacts;
-  /** Whose failures are budgeted: the caller's address, which is not always the address that bindings look at. */
-  readonly callerIp: string | null;
+  /** Whose failures are budgeted: the address that the request came from. `null`: nobody's, for callers who are known. */
+  readonly budget: FailureBudget | null;
   readonly demand: Demand;
   readonly cost: number;
   /** Limits of the route, on top of the key's. */
@@ -47,11 +52,14 @@ const MAX_RECORD_ROUNDS = 4;
 
 export async function check(input: CheckInput, parts: CheckParts): Promise<CheckOutcome> {
   const now = Date.now();
-  if (classify(input.presentedKey, parts.prefixes, parts.importedKeys) === "garbage") return failed(input, parts, now);
+  const form = classify(input.presentedKey, parts.prefixes, parts.importedKeys);
+  if (form === "garbage") return failed(input, parts, now);
   const hash = digestKey(input.presentedKey);
-  let record = parts.cache.get(hash, now);
+  // Imported keys may be weak enough to be guessed; keys of Latchkey's own form are not, and theirs are always looked up.
+  const mayLookUp = form === "own" || input.budget === null || parts.shield.mayLookUp(input.budget.address, now);
+  let record = mayLookUp ? parts.cache.get(hash, now) : parts.cache.getStale(hash);
   if (record === null) {
-    if (!parts.shield.mayLookUp(input.callerIp, now)) return failed(input, parts, now);
+    if (!mayLookUp) return failed(input, parts, now);
     const resolved = await resolve(hash, parts.cache, parts.store, now);
     if (resolved.found === null) return resolved.reason === "unknown" ? failed(input, parts, now) : unavailable(null);
     record = resolved.found;
@@ -159,11 +167,21 @@ function limitDetail(
   return `The ${what} ${names.join(", ")} is used up until its window ends.`;
 }
 
+/** Seconds until the address may fail again; `null` when it may now. */
+function countFailure(
+  { address }: FailureBudget,
+  { waitUntil }: CheckInput,
+  { shield }: CheckParts,
+  now: number,
+): number | null {
+  const blocked = shield.blockedSeconds(address, now);
+  shield.note(address, now, waitUntil);
+  return blocked;
+}
+
 /** One answer for everything that is not a key. */
 function failed(input: CheckInput, parts: CheckParts, now: number): CheckOutcome {
-  const { shield } = parts;
-  const blocked = shield.blockedSeconds(input.callerIp, now);
-  shield.note(input.callerIp, now, input.waitUntil);
+  const blocked = input.budget === null ? null : countFailure(input.budget, input, parts, now);
   if (blocked === null) return { ok: false, refusal: { code: "key_invalid", detail: INVALID_DETAIL, record: null } };
   const detail = "Too many failed attempts from this address. Keys that are valid still work.";
   return { ok: false, refusal: { code: "too_many_failures", detail, record: null, retryAfterSeconds: blocked } };

@@ -91,7 +91,7 @@ export async function handle(request: Request, surroundings: Surroundings): Prom
     {
       presentedKey: credential.value.presentedKey,
       facts: requestFacts(request),
-      callerIp: journey.clientIp,
+      budget: { address: journey.clientIp },
       demand: { ...demandOf(match.route), adminKeys: "refused" },
       cost: match.route.cost,
       routeLimits: match.route.limits,

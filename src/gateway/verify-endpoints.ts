@@ -2,7 +2,7 @@ import { MAX_VERIFY_BATCH } from "../constants.ts";
 import type { Problem } from "../http/problem.ts";
 import type { Result } from "../result.ts";
 import { err, ok } from "../result.ts";
-import { clientIpOf, networkOf } from "./facts.ts";
+import { networkOf } from "./facts.ts";
 import type { Surroundings } from "./handler.ts";
 import { type Facts, record } from "./record.ts";
 import {
@@ -59,7 +59,6 @@ export async function verifyAndRecord(
   const { ctx, isolate } = surroundings;
   const context: VerifyContext = {
     workspace: call.workspace,
-    callerIp: clientIpOf(call.request),
     waitUntil: (work) => ctx.waitUntil(work),
   };
   const verification = await verify(input, context, isolate);

@@ -48,7 +48,6 @@ export interface VerifyAnswer {
 export interface VerifyContext {
   /** Whose keys the caller may ask about. */
   readonly workspace: string;
-  readonly callerIp: string | null;
   readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
@@ -108,7 +107,8 @@ export async function verify(input: VerifyInput, context: VerifyContext, isolate
         country: input.country?.toUpperCase() ?? null,
         certificateSha256: null,
       },
-      callerIp: context.callerIp,
+      // The caller is known and asks on behalf of others: what they present is not its failure.
+      budget: null,
       demand: {
         workspace: context.workspace,
         environments: matched?.environments ?? null,

@@ -17,7 +17,7 @@ export async function whoami(request: Request, { isolate, ctx }: Surroundings): 
     {
       presentedKey: credential.value.presentedKey,
       facts: requestFacts(request),
-      callerIp: clientIpOf(request),
+      budget: { address: clientIpOf(request) },
       demand: { workspace: "*", environments: null, scopes: [], adminKeys: "accepted" },
       cost: 0,
       routeLimits: [],
