@@ -1,4 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
+import type { HeldRecord } from "../key-registry/api.ts";
 import type { EdgeRecord, KeyId } from "../../src/keys/record.ts";
 import { endOf } from "../../src/keys/status.ts";
 import type { AcquireAnswer, AcquireRequest, RefusalCode, ReleaseRequest } from "../../src/limits/acquire.ts";
@@ -66,12 +67,20 @@ export class KeyMeter extends DurableObject<Env> {
     this.#scheduleCheckpoint();
   }
 
-  /** From the registry, before anyone else hears of the change. An older generation than the one held is ignored. */
-  publish(records: readonly EdgeRecord[]): void {
+  /**
+   * From the registry, before anyone else hears of the change. An older generation than the one held is not taken, so that
+   * a delivery that comes late undoes nothing; the answer names what is held instead.
+   */
+  publish(records: readonly EdgeRecord[]): HeldRecord[] {
+    const ahead: HeldRecord[] = [];
     this.ctx.storage.transactionSync(() => {
       for (const record of records) {
         const held = this.#recordOf(record.id);
-        if (held !== null && held.generation >= record.generation) continue;
+        if (held !== null && held.generation >= record.generation) {
+          if (JSON.stringify(held) !== JSON.stringify(record))
+            ahead.push({ keyId: held.id, generation: held.generation });
+          continue;
+        }
         this.#sql.exec(
           "INSERT OR REPLACE INTO records (key_id, record) VALUES (?, ?)",
           record.id,
@@ -81,13 +90,16 @@ export class KeyMeter extends DurableObject<Env> {
     });
     // Read back on next use, so that memory never runs ahead of storage.
     this.#records.clear();
+    return ahead;
   }
 
   /** At an owner's meter: the limits that all of the owner's keys share. */
-  setOwnerLimits(generation: number, limits: readonly Limit[]): void {
-    if (generation <= this.#ownerLimits.generation) return;
-    this.#write("owner_limits", { generation, limits });
-    this.#ownerLimits = { generation, limits };
+  setOwnerLimits(generation: number, limits: readonly Limit[]): number {
+    if (generation > this.#ownerLimits.generation) {
+      this.#write("owner_limits", { generation, limits });
+      this.#ownerLimits = { generation, limits };
+    }
+    return this.#ownerLimits.generation;
   }
 
   /** Cost admitted by clock hour in `[from, to)`, epoch ms: for reconciliation with the usage ledger. */

@@ -261,7 +261,14 @@ export interface RegistryStatus {
 
 /** What the registry asks of a meter (see `durable-objects/key-meter`). */
 export interface MeterPublisher {
-  /** Idempotent: an older generation than the one held is ignored. */
-  publish(records: readonly EdgeRecord[]): Promise<void>;
-  setOwnerLimits(generation: number, limits: readonly Limit[]): Promise<void>;
+  /** Idempotent. Takes newer records; answers with those of which it holds something else that is as new or newer. */
+  publish(records: readonly EdgeRecord[]): Promise<readonly HeldRecord[]>;
+  /** Answers with the generation that it holds: more than was sent, when it holds something newer. */
+  setOwnerLimits(generation: number, limits: readonly Limit[]): Promise<number>;
+}
+
+/** What a meter holds, where the registry is behind it: after the registry was restored from a backup. */
+export interface HeldRecord {
+  readonly keyId: KeyId;
+  readonly generation: number;
 }

@@ -83,13 +83,25 @@ export class Delivery {
 
   async #publishKeys(lineageId: string, rows: readonly OutboxRow[]): Promise<void> {
     const keys = rows.flatMap((row) => this.#parts.keys.byId(row.target) ?? []);
-    await this.#parts.sink().publish(lineageId, keys.map(toEdgeRecord));
+    const ahead = await this.#parts.sink().publish(lineageId, keys.map(toEdgeRecord));
+    if (ahead.length === 0) return;
+    // This registry was restored from a backup: it is the system of record all the same, and must be the newer one.
+    for (const { keyId, generation } of ahead) {
+      this.#parts.keys.raiseGeneration(keyId, generation + 1);
+      this.#parts.outbox.raiseGeneration(keyId, generation + 1);
+    }
+    throw new Error("the meter held newer records; they are sent again as newer ones");
   }
 
   async #publishOwner(meter: string): Promise<void> {
     const owner = this.#parts.owners.byId(meter.slice(OWNER_METER.length));
     if (owner === null) return;
-    await this.#parts.sink().setOwnerLimits(meter, owner.generation, owner.limits);
+    const held = await this.#parts.sink().setOwnerLimits(meter, owner.generation, owner.limits);
+    if (held > owner.generation) {
+      this.#parts.owners.raiseGeneration(owner.id, held + 1);
+      this.#parts.outbox.raiseGeneration(OWNER_TARGET + owner.id, held + 1);
+      throw new Error("the meter held newer limits; they are sent again as newer ones");
+    }
     // An owner's limits are not in KV.
     this.#parts.outbox.acknowledgeKv(OWNER_TARGET + owner.id, owner.generation);
   }

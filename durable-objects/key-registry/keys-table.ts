@@ -117,6 +117,11 @@ export class KeysTable {
     return this.#one("SELECT * FROM keys WHERE hash = ?", hash);
   }
 
+  /** The same key, as a newer state: for a registry that is behind what it told before. */
+  raiseGeneration(id: KeyId, generation: number): void {
+    this.#sql.exec("UPDATE keys SET generation = max(generation, ?) WHERE id = ?", generation, id);
+  }
+
   all(query: string, ...bindings: SqlStorageValue[]): StoredKey[] {
     return this.#sql
       .exec<KeyRow>(query, ...bindings)

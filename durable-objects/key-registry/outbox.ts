@@ -131,6 +131,11 @@ export class Outbox {
     this.#sql.exec("UPDATE outbox SET kv_generation = max(kv_generation, ?) WHERE target = ?", generation, target);
   }
 
+  /** What is to be told is newer than it was thought to be. */
+  raiseGeneration(target: string, generation: number): void {
+    this.#sql.exec("UPDATE outbox SET generation = max(generation, ?) WHERE target = ?", generation, target);
+  }
+
   /** Takes away what is done everywhere. */
   settle(meter: string): void {
     this.#sql.exec(

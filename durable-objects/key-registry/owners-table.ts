@@ -43,6 +43,11 @@ export class OwnersTable {
     return row === undefined ? null : fromRow(row);
   }
 
+  /** The same owner, as a newer state: for a registry that is behind what it told before. */
+  raiseGeneration(id: string, generation: number): void {
+    this.#sql.exec("UPDATE owners SET generation = max(generation, ?) WHERE id = ?", generation, id);
+  }
+
   /** The owner of a key that is being made. */
   ensure(id: string, now: EpochMs): StoredOwner {
     const owner = this.byId(id);

@@ -1,15 +1,10 @@
 import { KV_CACHE_TTL_SECONDS, KV_TIMEOUT_MS } from "../constants.ts";
-import { isEdgeRecord } from "../keys/edge-record.ts";
+import { isEdgeRecord, recordKey } from "../keys/edge-record.ts";
 import type { EdgeRecord, KeyHash } from "../keys/record.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
 import { within } from "../platform/clock.ts";
 import type { RecordCache } from "./record-cache.ts";
-
-/** Where a key's record stands in KV. */
-export function recordKey(hash: KeyHash): string {
-  return `key:${hash}`;
-}
 
 export type Resolved =
   | { readonly found: EdgeRecord }

@@ -1,4 +1,9 @@
-import type { EdgeRecord } from "./record.ts";
+import type { EdgeRecord, KeyHash } from "./record.ts";
+
+/** Where a key's record stands in the KV namespace `KEYS`. */
+export function recordKey(hash: KeyHash): string {
+  return `key:${hash}`;
+}
 
 /**
  * Whether a value read from storage is a record that this version understands. Storage is written by the registry

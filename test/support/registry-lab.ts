@@ -117,11 +117,13 @@ export class FakeEdge {
             for (const record of records) {
               if ((this.meter.get(record.id)?.generation ?? 0) < record.generation) this.meter.set(record.id, record);
             }
+            return [];
           },
         ),
       setOwnerLimits: (generation: number, limits: readonly Limit[]) =>
         this.#call(`owner ${name.split("/").slice(2).join("/")} ${generation}`, this.meterFails, async () => {
           this.ownerLimits.set(name.split("/").slice(2).join("/"), { generation, limits });
+          return generation;
         }),
     });
     const put = (key: string, text: string) => {
@@ -135,13 +137,13 @@ export class FakeEdge {
     return { KEY_METER: { getByName: meterOf }, KEYS: { put } } as unknown as Pick<Env, "KEY_METER" | "KEYS">;
   }
 
-  async #call(name: string, fails: boolean, act: () => Promise<void>): Promise<void> {
+  async #call<T>(name: string, fails: boolean, act: () => Promise<T>): Promise<T> {
     this.calls.push(name);
     this.inFlight += 1;
     this.maxInFlight = Math.max(this.maxInFlight, this.inFlight);
     try {
       if (fails) throw new Error("injected: 429 Too Many Requests");
-      await act();
+      return await act();
     } finally {
       this.inFlight -= 1;
     }

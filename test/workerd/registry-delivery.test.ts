@@ -265,3 +265,31 @@ test("with the real meter and KV, a key works, rotates and stops", async () => {
   expect((await lab.api.drain()).outboxPending).toBe(0);
   expect(await stored(rotation.hash)).toMatchObject({ generation: 2, ownerLimited: true });
 });
+
+test("a registry that was restored from a backup overtakes its meters: a revocation made after it stands", async () => {
+  const lab = openRegistry();
+  const key = (await done(lab.api.create(newKey(), context()))).value;
+  for (const name of ["b", "c", "d"]) await done(lab.api.patch(key.id, { name, scopes: [`${name}:read`] }, context()));
+  // What a restore to the time of issuance leaves: the meter remembers generation 4.
+  await lab.inside((_instance, state) => state.storage.sql.exec("UPDATE keys SET generation = 1 WHERE id = ?", key.id));
+  const revoked = await done(lab.api.revoke(key.id, "leaked", null, context()));
+  // Not told yet, and the answer does not say otherwise.
+  expect(revoked.delivered).toBe(false);
+  await lab.api.drain();
+  expect(await pending(lab)).toBe(0);
+  const meter = env.KEY_METER.getByName(`${lab.workspace}/${key.lineageId}`);
+  const asked = {
+    holder: "t",
+    hour: 0,
+    keyId: key.id,
+    generation: 4,
+    limits: [],
+    cost: 1,
+    want: 0,
+    holdings: [],
+    returned: [],
+    spent: [],
+    ttlMs: 0,
+  };
+  expect(await meter.acquire(asked)).toMatchObject({ outcome: "stale", record: { state: "revoked", generation: 5 } });
+});
