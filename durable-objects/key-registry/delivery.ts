@@ -21,14 +21,16 @@ export interface DeliveryParts {
 
 /**
  * Tells meters and KV what the outbox holds. The rows of one meter are one group: told to the meter in one call, then
- * each key to KV. Only one try per group runs at a time, and a KV write is not begun while an earlier one of the same
- * key is unsettled, so that nothing old can land after something new.
+ * each key to KV. Of each step one try per group runs at a time, and a KV write is not begun while an earlier one of the
+ * same key is unsettled, so that nothing old can land after something new. The steps have turns of their own: a revocation
+ * does not wait for the KV write of an earlier change.
  *
  * Every failure is the same to it: the group is postponed. Nothing is thrown.
  */
 export class Delivery {
   readonly #parts: DeliveryParts;
-  readonly #busy = new Map<string, Promise<void>>();
+  readonly #meterTurns: Turns = new Map();
+  readonly #kvTurns: Turns = new Map();
   readonly #unsettledPuts = new Map<KeyId, EpochMs>();
 
   constructor(parts: DeliveryParts) {
@@ -39,28 +41,15 @@ export class Delivery {
   async deliver(meters: readonly string[]): Promise<void> {
     const isOwner = (meter: string): boolean => meter.startsWith(OWNER_METER);
     for (const group of [meters.filter(isOwner), meters.filter((meter) => !isOwner(meter))]) {
-      await runBounded(group, DELIVERY_CONCURRENCY, (meter) => this.#deliverInTurn(meter));
+      await runBounded(group, DELIVERY_CONCURRENCY, (meter) => this.#deliverGroup(meter));
     }
   }
 
-  async #deliverInTurn(meter: string): Promise<void> {
-    for (let running = this.#busy.get(meter); running !== undefined; running = this.#busy.get(meter)) {
-      await running;
-    }
-    const attempt = this.#tryGroup(meter);
-    this.#busy.set(meter, attempt);
-    try {
-      await attempt;
-    } finally {
-      this.#busy.delete(meter);
-    }
-  }
-
-  async #tryGroup(meter: string): Promise<void> {
+  async #deliverGroup(meter: string): Promise<void> {
     const { outbox } = this.#parts;
     try {
-      await this.#tellMeter(meter);
-      await this.#tellKv(meter);
+      await inTurn(this.#meterTurns, meter, () => this.#tellMeter(meter));
+      await inTurn(this.#kvTurns, meter, () => this.#tellKv(meter));
       outbox.settle(meter);
     } catch {
       // Whatever it was, the row is still there. What it was about shows in `status()`.
@@ -86,7 +75,10 @@ export class Delivery {
     const ahead = await this.#parts.sink().publish(lineageId, keys.map(toEdgeRecord));
     if (ahead.length === 0) return;
     // This registry was restored from a backup: it is the system of record all the same, and must be the newer one.
+    const sent = new Map(keys.map((key) => [key.id, key.generation]));
     for (const { keyId, generation } of ahead) {
+      // An answer that comes late, when the key has changed and the meter has heard of it, says nothing of a restore.
+      if (this.#parts.keys.byId(keyId)?.generation !== sent.get(keyId)) continue;
       this.#parts.keys.raiseGeneration(keyId, generation + 1);
       this.#parts.outbox.raiseGeneration(keyId, generation + 1);
     }
@@ -129,3 +121,18 @@ export class Delivery {
 }
 
 export const OWNER_METER = "owner/";
+
+/** What is under way, by name. The promises never reject. */
+type Turns = Map<string, Promise<unknown>>;
+
+/** Does `work` when none of the same name is under way any more. */
+async function inTurn(turns: Turns, name: string, work: () => Promise<void>): Promise<void> {
+  for (let running = turns.get(name); running !== undefined; running = turns.get(name)) await running;
+  const turn = work();
+  turns.set(name, Promise.allSettled([turn]));
+  try {
+    await turn;
+  } finally {
+    turns.delete(name);
+  }
+}

@@ -164,6 +164,22 @@ test("a KV write that is slow never lands after a newer one", async () => {
   expect(await pending(lab)).toBe(0);
 });
 
+test("a revocation reaches its meter while an earlier change of the key still waits for KV", async () => {
+  const lab = openRegistry();
+  const edge = await withFakeEdge(lab);
+  const key = await created(lab);
+  const slow = gate();
+  edge.kvGate = slow.closed;
+  const change = done(lab.api.patch(key.id, { metadata: { n: 1 } }, context()));
+  await expect.poll(() => edge.calls.at(-1)).toBe("kv 2");
+  const revocation = done(lab.api.revoke(key.id, "leaked", null, context()));
+  await expect.poll(() => edge.meter.get(key.id)?.state).toBe("revoked");
+  slow.open();
+  await change;
+  expect((await revocation).delivered).toBe(true);
+  expect([...edge.kv.values()].map((record) => record.state)).toEqual(["revoked"]);
+});
+
 test("a write answers within its bound while the meter hangs, and says that it is not delivered", async () => {
   const lab = openRegistry();
   const edge = await withFakeEdge(lab);
