@@ -147,18 +147,17 @@ export function nextCreationTime(sql: SqlStorage, now: EpochMs): EpochMs {
 
 /**
  * Brings the stored phase of keys whose deadline has passed up to date, so that lists by status and counts read an index.
- * Each key passes here once. Answers whether there may be more.
+ * Each key passes here once; what is more than `EXPIRY_SWEEP_ROWS` passes next time.
  */
-export function sweepExpired(sql: SqlStorage, now: EpochMs): boolean {
-  const due = sql.exec(
+export function sweepExpired(sql: SqlStorage, now: EpochMs): void {
+  sql.exec(
     `UPDATE keys SET phase = 'expired' WHERE seq IN (
        SELECT seq FROM keys INDEXED BY keys_by_end
        WHERE phase IN ('active', 'rotating', 'disabled') AND end_at <= ? LIMIT ?
-     ) RETURNING 1`,
+     )`,
     now,
     EXPIRY_SWEEP_ROWS,
   );
-  return due.toArray().length === EXPIRY_SWEEP_ROWS;
 }
 
 /** How many keys are in each phase: of one owner, or with `""` of the workspace. Sweep first. */

@@ -1,3 +1,4 @@
+import { isKeyHash } from "../../src/keys/digest.ts";
 import { checkDeadlines, checkIssuance } from "../../src/keys/issuance.ts";
 import type { EpochMs, KeyId, LineageId } from "../../src/keys/record.ts";
 import { newId } from "../../src/platform/ids.ts";
@@ -13,8 +14,6 @@ import type { StoredKey } from "./stored-key.ts";
 
 /** Keys that come into being: created one by one, or imported by their hashes. */
 
-const HASH_FORM = /^[A-Za-z0-9_-]{43}$/;
-
 export interface Identity {
   readonly id: KeyId;
   readonly lineageId: LineageId;
@@ -29,7 +28,7 @@ export function checkNewKey(
   keys: KeysTable,
   context: WriteContext,
 ): Result<never, RegistryError> | null {
-  if (!HASH_FORM.test(input.hash)) {
+  if (!isKeyHash(input.hash)) {
     return fail("request_invalid", "The hash is not a SHA-256 in base64url.", "/hash");
   }
   const problem = checkIssuance(input, context.publishableScopes)[0];

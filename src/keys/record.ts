@@ -33,7 +33,7 @@ export interface Policy {
   /** When the meter cannot be asked: refuse, or go on with what is known for `graceSeconds`. */
   readonly onMeterUnavailable?: "open" | "closed";
   readonly graceSeconds?: number;
-  /** How long an admission may stand without asking again; at most `LEASE_TTL_SECONDS`. */
+  /** How long an admission may stand without asking again; at most `LEASE_TTL_MS`. */
   readonly leaseTtlSeconds?: number;
 }
 
