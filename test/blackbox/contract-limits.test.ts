@@ -126,7 +126,7 @@ describe("windows", () => {
 
 describe("whose limit it is", () => {
   test("a plan's limits apply, and the key's of the same name take their place", async () => {
-    await untilRoom(60, 15);
+    await untilRoom(60, 5);
     const plain = await target.api.issue({ plan: "free" });
     expect(quotasOf(await target.send("/anything", { key: plain.key }))).toMatchObject({
       burst: { q: 60, w: 60, r: 59 },
