@@ -72,10 +72,10 @@ describe("several upstreams", () => {
   test("an upstream of another workspace takes that one's keys alone, and one for live keys no test key", async () => {
     const other = await api("other").issue({ scopes: ["a:b"] });
     expect(other.key).toMatch(/^oth_live_/);
-    const test = await api("other").issue({ scopes: ["a:b"], environment: "test" });
+    const trial = await api("other").issue({ scopes: ["a:b"], environment: "test" });
     const host = "tenant.lab.test";
     expect(await codeOf("/x", { key: other.key, host })).toBe("200");
-    expect(await codeOf("/x", { key: test.key, host })).toBe("403 environment_mismatch");
+    expect(await codeOf("/x", { key: trial.key, host })).toBe("403 environment_mismatch");
     expect(await codeOf("/x", { key, host })).toBe("401 key_invalid");
     expect(await codeOf("/x", { key: other.key })).toBe("401 key_invalid");
   });
@@ -162,7 +162,12 @@ describe("a preflight", () => {
 
 describe("a refund", () => {
   const cases = [
-    { what: "an unreachable upstream is refunded where the policy says so", host: "dead.lab.test", path: "/x", cost: 0 },
+    {
+      what: "an unreachable upstream is refunded where the policy says so",
+      host: "dead.lab.test",
+      path: "/x",
+      cost: 0,
+    },
     { what: "and not where the route says otherwise", host: "dead.lab.test", path: "/paid/x", cost: 3 },
     { what: "an upstream that times out is refunded", host: "slow.lab.test", path: "/slow/2000", cost: 0 },
     { what: "not one that answers", host: "slow.lab.test", path: "/status/503", cost: 1 },
@@ -225,7 +230,9 @@ describe("bindings of the platform's word", () => {
     const codeWith = (cf: Record<string, unknown>) => codeOf("/x", { key: withCertificate, cf });
     expect(await codeWith(presented("SUCCESS", "ab".repeat(32)))).toBe("200");
     expect(await codeWith(presented("SUCCESS", "cd".repeat(32)))).toBe("403 certificate_required");
-    expect(await codeWith(presented("FAILED:self signed certificate", "ab".repeat(32)))).toBe("403 certificate_required");
+    expect(await codeWith(presented("FAILED:self signed certificate", "ab".repeat(32)))).toBe(
+      "403 certificate_required",
+    );
     expect(await codeWith({})).toBe("403 certificate_required");
   });
 });

@@ -67,8 +67,7 @@ test("importedKeys: false refuses what has not Latchkey's own form; elsewhere th
 
 test("LATCHKEY_CONTROL_HOST is the only host that serves the control API; checks and health are served on every host", async () => {
   const headers = { authorization: `Bearer ${library.rootToken}` };
-  const statusAt = async (path: string, host: string) =>
-    (await library.ask(path, { host, headers }, "sampled")).status;
+  const statusAt = async (path: string, host: string) => (await library.ask(path, { host, headers }, "sampled")).status;
   for (const path of ["/_latchkey/v1/keys", "/_latchkey/v1/audit", "/_latchkey/v1/usage"]) {
     expect(await statusAt(path, CONTROL_HOST), path).toBe(200);
     expect(await statusAt(path, "api.lab.test"), path).toBe(404);

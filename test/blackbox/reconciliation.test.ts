@@ -36,7 +36,7 @@ test("meter, ledger and the client's own view agree to the unit over every way i
     if ((await answer)["valid"] === true) charged += cost;
   };
   const post = async (input: object) => (await api.call("POST", "/verify", { body: input, token: admin.key })).body;
-  const batch = async (keys: readonly { cost?: number }[]): Promise<void> => {
+  const batch = async (keys: readonly { key: string; cost?: number; scopes?: string[] }[]): Promise<void> => {
     const answer = await api.call<{ results: { valid: boolean }[] }>("POST", "/verify/batch", { body: { keys } });
     answer.body.results.forEach(({ valid }, index) => (charged += valid ? (keys[index]?.cost ?? 1) : 0));
   };

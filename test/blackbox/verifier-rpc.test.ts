@@ -61,8 +61,21 @@ describe("the Verifier entrypoint, called by another Worker", () => {
   test("never throws for what a client sent as its key, nor for a question that is wrong", async () => {
     for (const key of ["x", "a b", "ключ", "x".repeat(512), `lk_live_${"0".repeat(38)}`])
       expect(await library.verify({ key }), key).toMatchObject({ valid: false, code: "key_invalid", limits: [] });
-    for (const input of [null, 7, "key", [], {}, { key: "" }, { key: 7 }, { key: "x", scope: ["a:b"] }, { key: "x", cost: -1 }])
-      expect(await library.verify(input), JSON.stringify(input)).toMatchObject({ valid: false, code: "request_invalid" });
+    for (const input of [
+      null,
+      7,
+      "key",
+      [],
+      {},
+      { key: "" },
+      { key: 7 },
+      { key: "x", scope: ["a:b"] },
+      { key: "x", cost: -1 },
+    ])
+      expect(await library.verify(input), JSON.stringify(input)).toMatchObject({
+        valid: false,
+        code: "request_invalid",
+      });
   });
 
   test("a binding's props say whose keys it may ask about; of another workspace's it hears nothing", async () => {

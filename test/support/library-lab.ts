@@ -155,14 +155,20 @@ function planWorkers({ storage, contents, main, variables }: Plan): V4WorkerOpti
     stripCfConnectingIp: false,
   });
   // wrangler's types leave this shape open; it is that of wrangler.toml.
-  const objects = workerOptions["durableObjects"] as Readonly<Record<string, { className: string; useSQLite: boolean }>>;
+  const objects = workerOptions["durableObjects"] as Readonly<
+    Record<string, { className: string; useSQLite: boolean }>
+  >;
   const elsewhere = Object.fromEntries(
     Object.entries(objects).map(([binding, object]) => [binding, { ...object, scriptName: HOME }]),
   );
   const guest = { queueConsumers: {}, cronTriggers: [], durableObjects: elsewhere };
   return [
     { ...gateway("full"), name: HOME },
-    { ...gateway("sampled"), ...guest, bindings: { ...gateway("sampled").bindings, LATCHKEY_CONTROL_HOST: CONTROL_HOST } },
+    {
+      ...gateway("sampled"),
+      ...guest,
+      bindings: { ...gateway("sampled").bindings, LATCHKEY_CONTROL_HOST: CONTROL_HOST },
+    },
     { ...gateway("broken"), ...guest },
     { ...gateway("sampled"), ...guest, name: "unbound", kvNamespaces: {}, queueProducers: {} },
     {
