@@ -2,28 +2,15 @@ import { meterOfLineage, meterOfOwner } from "../../durable-objects/key-meter/cl
 import { LEASE_RENEW_AHEAD_MS } from "../constants.ts";
 import type { EdgeRecord, KeyHash } from "../keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, RefusalCode, ReleaseRequest } from "../limits/acquire.ts";
-import {
-  askForRequest,
-  askToRenew,
-  covers,
-  type Lease,
-  oweAgain,
-  type Pledge,
-  refusedUntil,
-  release,
-  renewalDue,
-  spend,
-  takeAnswer,
-  unspend,
-  viewLimits,
-} from "../limits/lease.ts";
+import { askForRequest, askToRenew, oweAgain, type Pledge, takeAnswer } from "../limits/lease-exchange.ts";
+import { covers, type Lease, refusedUntil, renewalDue, spend, unspend, viewLimits } from "../limits/lease.ts";
 import type { Limit, LimitView } from "../limits/limit.ts";
-import { sleep } from "../platform/clock.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
 import type { LeaseBook } from "./lease-book.ts";
 import type { AdmissionPolicy } from "./policy.ts";
 import type { RecordCache } from "./record-cache.ts";
+import { scheduleRelease } from "./release.ts";
 
 /** Step 5, the part that counts: a request is admitted on leases, each from a meter that has subtracted its units already. */
 
@@ -74,11 +61,6 @@ export type AdmitOutcome =
 const MAX_ROUNDS = 4;
 /** After a failed call nobody waits for that meter for this long. */
 const UNREACHABLE_MEMORY_MS = 1_000;
-/** `waitUntil` lasts 30 s at most. */
-const RELEASE_WATCH_MS = 25_000;
-/** A lease may still be in use at its very end. */
-const RELEASE_DELAY_MS = 100;
-
 /** One meter that the request draws on: its lineage's, or its owner's. */
 interface Account {
   readonly name: string;
@@ -98,7 +80,7 @@ export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<A
     const pending = accounts.filter((account) => !account.paid && !stands(account, input, now));
     const remembered = rememberedRefusal(pending, input, now);
     if (remembered !== null) {
-      refundPaid(accounts, input, now);
+      refundPaid(accounts, input, parts, now);
       return { ...remembered, limits: viewAll(accounts, now) };
     }
     if (pending.length === 0)
@@ -108,6 +90,7 @@ export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<A
     const verdict = await conclude(answers, accounts, input, parts);
     if (verdict !== null) return verdict;
   }
+  refundPaid(accounts, input, parts, Date.now());
   return { outcome: "unavailable" };
 }
 
@@ -141,8 +124,8 @@ function stands(account: Account, { policy, cost }: AdmitInput, now: number): bo
 
 function rememberedRefusal(pending: readonly Account[], { cost, policy }: AdmitInput, now: number) {
   if (policy.mustAsk) return null;
-  for (const { lease } of pending) {
-    const refusal = lease.validUntil > now ? refusedUntil(lease, cost, now) : null;
+  for (const { lease, limits } of pending) {
+    const refusal = lease.validUntil > now ? refusedUntil(lease, limits ?? lease.limits, cost, now) : null;
     if (refusal === null) continue;
     const { code, violated, retryAt } = refusal;
     return { outcome: "refused", code, violated, retryAfterMs: retryAt - now } as const;
@@ -215,8 +198,7 @@ async function conclude(
     if (answer === null || answer.outcome === "granted") continue;
     // The meter has nothing left, but units that came for others meanwhile may do.
     if (answer.outcome === "refused" && answer.violated.length > 0 && stands(account, input, now)) continue;
-    refundPaid(accounts, input, now);
-    for (const each of accounts) scheduleRelease(each, input, parts);
+    refundPaid(accounts, input, parts, now);
     if (answer.outcome === "stale") return answer;
     const { code, violated, retryAfterMs } = answer;
     return { outcome: "refused", code, violated, retryAfterMs, limits: viewAll(accounts, now) };
@@ -227,7 +209,7 @@ async function conclude(
   if (unpaid.every((account) => stands(account, input, now) || hasGrace(account, input, now))) {
     return settleAdmission(accounts, input, parts, { now, degraded: true, asked: true });
   }
-  refundPaid(accounts, input, now);
+  refundPaid(accounts, input, parts, now);
   return { outcome: "unavailable" };
 }
 
@@ -253,15 +235,15 @@ function settleAdmission(
   parts: AdmissionParts,
   { now, degraded, asked }: Settlement,
 ): Admitted {
-  if (asked) parts.cache.confirm(input.hash, now);
-  else counters.leaseHits++;
+  if (!asked) counters.leaseHits++;
+  else if (!degraded) parts.cache.confirm(input.hash, now);
   for (const account of accounts) {
     const limits = account.limits ?? account.lease.limits;
     if (!account.paid && input.cost > 0) spend(account.lease, limits, input.cost, now);
     const aheadMs = Math.min(LEASE_RENEW_AHEAD_MS, input.policy.ttlMs / 3);
     const due = !degraded && !account.paid && renewalDue(account.lease, limits, aheadMs, now);
     if (due) input.waitUntil(renew(account, input, parts, now));
-    scheduleRelease(account, input, parts);
+    scheduleRelease(account, parts, input.waitUntil);
   }
   let refunded = false;
   return {
@@ -274,16 +256,17 @@ function settleAdmission(
       refunded = true;
       for (const account of accounts) {
         unspend(account.lease, account.limits ?? account.lease.limits, input.cost, now);
-        scheduleRelease(account, input, parts);
+        scheduleRelease(account, parts, input.waitUntil);
       }
     },
   };
 }
 
-function refundPaid(accounts: readonly Account[], { cost }: AdmitInput, now: number): void {
-  if (cost === 0) return;
+/** Whoever paid in vain has it back, and what is in hand goes home when nobody needs it. */
+function refundPaid(accounts: readonly Account[], input: AdmitInput, parts: AdmissionParts, now: number): void {
   for (const account of accounts) {
-    if (account.paid) unspend(account.lease, account.limits ?? account.lease.limits, cost, now);
+    if (account.paid && input.cost > 0) unspend(account.lease, account.limits ?? account.lease.limits, input.cost, now);
+    scheduleRelease(account, parts, input.waitUntil);
   }
 }
 
@@ -300,40 +283,6 @@ async function renew(account: Account, input: AdmitInput, parts: AdmissionParts,
   const { answer } = await exchange(account, pledge, parts);
   if (answer?.outcome === "stale") parts.cache.put(input.hash, answer.record, Date.now());
   else if (answer?.outcome === "granted") parts.cache.confirm(input.hash, Date.now());
-}
-
-/** One request at a time sees to it that what an idle lease holds goes back to the meter. */
-function scheduleRelease(account: Account, input: AdmitInput, parts: AdmissionParts): void {
-  const { lease } = account;
-  if (lease.releaseScheduled || (lease.spent.length === 0 && !holdsUnits(lease))) return;
-  lease.releaseScheduled = true;
-  input.waitUntil(releaseWhenIdle(account, parts));
-}
-
-function holdsUnits(lease: Lease): boolean {
-  for (const hand of lease.hands.values()) if (hand.units > 0) return true;
-  return false;
-}
-
-async function releaseWhenIdle({ lease, meter }: Account, parts: AdmissionParts): Promise<void> {
-  const giveUpAt = Date.now() + RELEASE_WATCH_MS;
-  let now = Date.now();
-  do {
-    await sleep(Math.max(0, Math.min(lease.validUntil, giveUpAt) - now) + RELEASE_DELAY_MS);
-    now = Date.now();
-  } while (lease.validUntil > now && now < giveUpAt);
-  lease.releaseScheduled = false;
-  // Still in use, or unreachable and living on grace: the next request sees to it.
-  if (lease.validUntil > now || lease.unreachableUntil > now) return;
-  const left = release(lease, now);
-  if (left === null) return;
-  counters.meterCalls++;
-  try {
-    await parts.meters.release(meter, { holder: parts.book.holder, ...left });
-  } catch (error) {
-    counters.meterFailures++;
-    logError(error, { part: "meter" });
-  }
 }
 
 function viewAll(accounts: readonly Account[], now: number): LimitView[] {

@@ -1,4 +1,4 @@
-import type { AcquireAnswer, AcquireRequest, Holding, HourlySpend, LimitGrant, Stale } from "./acquire.ts";
+import type { Holding, HourlySpend } from "./acquire.ts";
 import type { Limit, LimitView } from "./limit.ts";
 import { counterOf, hourOf, windowAt, windowSeconds } from "./window.ts";
 
@@ -27,8 +27,8 @@ export interface Lease {
   unreachableUntil: number;
   /** The generation of the record that was granted last. */
   generation: number;
-  /** Whether someone will hand back what is left at the lease's end. */
-  releaseScheduled: boolean;
+  /** Someone will hand back what is left at the lease's end; past this moment that someone is gone. */
+  releaseBy: number;
 }
 
 /** Units of one limit in the isolate's hand. */
@@ -49,21 +49,6 @@ export interface RememberedRefusal {
   readonly retryAt: number;
 }
 
-/** What the isolate takes out of its hand and sends along with a request that its hand does not cover. */
-export interface Pledge {
-  readonly request: AcquireRequest;
-  readonly sentAt: number;
-}
-
-/** A refusal is remembered this long, so that a hot key over its limit costs few calls; short, since units may come back. */
-export const REFUSAL_MEMORY_MS = 250;
-/** A wish that has not come back by then does not hold up another. */
-const WISH_PATIENCE_MS = 1_000;
-/** Wish for this much more than the recent rate would use, so that a steady key does not run dry. */
-const WISH_MARGIN = 1.25;
-/** Rates over shorter spans than this are noise. */
-const RATE_SPAN_MIN_MS = 100;
-
 export function newLease(): Lease {
   return {
     validUntil: 0,
@@ -77,7 +62,7 @@ export function newLease(): Lease {
     refusal: null,
     unreachableUntil: 0,
     generation: 0,
-    releaseScheduled: false,
+    releaseBy: 0,
   };
 }
 
@@ -108,10 +93,17 @@ export function unspend(lease: Lease, limits: readonly Limit[], cost: number, ad
   noteSpent(lease, -cost, admittedAt);
 }
 
-/** The remembered refusal that still holds for this cost, if any. */
-export function refusedUntil(lease: Lease, cost: number, now: number): RememberedRefusal | null {
-  const refusal = lease.refusal;
-  return refusal !== null && refusal.until > now && cost >= refusal.minimumCost ? refusal : null;
+/** The remembered refusal that still holds for this cost on these limits, if any. */
+export function refusedUntil(
+  lease: Lease,
+  limits: readonly Limit[],
+  cost: number,
+  now: number,
+): RememberedRefusal | null {
+  const { refusal } = lease;
+  if (refusal === null || refusal.until <= now || cost < refusal.minimumCost) return null;
+  // Routes have limits of their own: a refusal holds for those who draw on all that refused.
+  return refusal.violated.every((name) => limits.some((limit) => limit.name === name)) ? refusal : null;
 }
 
 /** Whether a background renewal is due: the lease ends soon, or the hand is running low. */
@@ -125,100 +117,6 @@ export function renewalDue(lease: Lease, limits: readonly Limit[], aheadMs: numb
     if (hand !== undefined && lease.spentSinceAsked >= 8 && hand.units * 2 < lease.spentSinceAsked) return true;
   }
   return false;
-}
-
-export interface AskInput {
-  readonly holder: string;
-  readonly keyId: string | null;
-  readonly generation: number;
-  readonly limits: readonly Limit[] | null;
-  readonly cost: number;
-  readonly ttlMs: number;
-  readonly now: number;
-}
-
-/** For the request in hand: what the hand holds is pledged to it, so that nobody else spends it meanwhile. */
-export function askForRequest(lease: Lease, input: AskInput): Pledge {
-  const holdings: Holding[] = [];
-  for (const [counter, hand] of lease.hands) {
-    if (hand.windowEndsAt <= input.now) {
-      lease.hands.delete(counter);
-      continue;
-    }
-    const units = Math.min(hand.units, input.cost);
-    if (units === 0) continue;
-    holdings.push({ counter, windowStart: hand.windowStart, units });
-    hand.units -= units;
-  }
-  const want = lease.wishingUntil > input.now ? 0 : wish(lease, input);
-  if (want > 0) lease.wishingUntil = input.now + WISH_PATIENCE_MS;
-  return openAsk(lease, input, { want, holdings, returned: [] });
-}
-
-/** Ahead of need, in the background: the hand stays where it is. */
-export function askToRenew(lease: Lease, renewal: Omit<AskInput, "cost">): Pledge {
-  const input = { ...renewal, cost: 0 };
-  const want = wish(lease, input);
-  const returned = trimHands(lease, want, input.now);
-  const holdings = [...lease.hands].map(([counter, hand]) => ({
-    counter,
-    windowStart: hand.windowStart,
-    units: hand.units,
-  }));
-  lease.wishingUntil = input.now + WISH_PATIENCE_MS;
-  return openAsk(lease, input, { want, holdings, returned });
-}
-
-/**
- * Takes an answer in: units into the hand, the admission's end, or the refusal to remember. Returns whether the request
- * in hand is paid for: not when refused, nor when a window ended while the answer was on its way. What was granted then
- * belongs to a window that is over, and spending it now would be one too many in the new one: ask again.
- */
-export function takeAnswer(lease: Lease, pledge: Pledge, answer: Exclude<AcquireAnswer, Stale>, now: number): boolean {
-  endWish(lease, pledge);
-  if (answer.grants.length > 0 || answer.outcome === "granted")
-    lease.limits = answer.grants.map((grant) => grant.limit);
-  if (answer.outcome === "granted") {
-    lease.validUntil = Math.max(lease.validUntil, pledge.sentAt + answer.validForMs);
-    lease.grantedAt = now;
-    lease.generation = pledge.request.generation;
-    lease.refusal = null;
-    const paid = answer.grants.every((grant) => pledge.sentAt + grant.windowEndsInMs > now);
-    for (const grant of answer.grants) takeGrant(lease, pledge, grant, { paid, now });
-    if (!paid) addSpent(lease, pledge.request.hour, -pledge.request.cost);
-    return paid;
-  }
-  takeBack(lease, pledge);
-  for (const grant of answer.grants) noteRemaining(lease, grant, now);
-  if (answer.code === "rate_limited" || answer.code === "quota_exhausted") {
-    lease.refusal = {
-      code: answer.code,
-      violated: answer.violated,
-      minimumCost: pledge.request.cost,
-      until: now + Math.min(REFUSAL_MEMORY_MS, answer.retryAfterMs),
-      retryAt: now + answer.retryAfterMs,
-    };
-  } else {
-    // The key itself is refused: nothing stands any more.
-    lease.validUntil = 0;
-    lease.grantedAt = 0;
-  }
-  return false;
-}
-
-/** The call failed or was answered `stale`: what was pledged is back in hand, what was to be reported is owed again. */
-export function takeBack(lease: Lease, pledge: Pledge): void {
-  for (const holding of pledge.request.cost > 0 ? pledge.request.holdings : []) {
-    const hand = lease.hands.get(holding.counter);
-    if (hand?.windowStart === holding.windowStart) hand.units += holding.units;
-  }
-}
-
-/** As `takeBack`, and the report is owed again: for calls that the meter surely did not carry out. */
-export function oweAgain(lease: Lease, pledge: Pledge): void {
-  takeBack(lease, pledge);
-  endWish(lease, pledge);
-  for (const { hour, units } of pledge.request.spent) addSpent(lease, hour, units);
 }
 
 /** What to hand back when the lease has ended unused; `null` when there is nothing to say. */
@@ -254,92 +152,13 @@ export function viewLimits(lease: Lease, limits: readonly Limit[], now: number):
   });
 }
 
-function endWish(lease: Lease, { request }: Pledge): void {
-  if (request.want > 0 || request.cost === 0) lease.wishingUntil = 0;
-}
-
-function openAsk(lease: Lease, input: AskInput, hand: Pick<AcquireRequest, "want" | "holdings" | "returned">): Pledge {
-  const { now, ...asked } = input;
-  const request: AcquireRequest = { ...asked, ...hand, hour: hourOf(now), spent: lease.spent };
-  lease.spent = [];
-  lease.spentSinceAsked = 0;
-  lease.askedAt = now;
-  return { request, sentAt: now };
-}
-
-/** What the recent rate would use in one lease; nothing when strict, or for a key that was quiet. */
-function wish(lease: Lease, { cost, ttlMs, now }: AskInput): number {
-  const elapsed = now - lease.askedAt;
-  if (ttlMs === 0 || elapsed > 2 * ttlMs) return 0;
-  const rate = (lease.spentSinceAsked + cost) / Math.max(elapsed, RATE_SPAN_MIN_MS);
-  return Math.ceil(rate * ttlMs * WISH_MARGIN);
-}
-
-/** A hand far larger than the wish goes back in part: others may need it. Hands of windows that are over are dropped. */
-function trimHands(lease: Lease, want: number, now: number): Holding[] {
-  const returned: Holding[] = [];
-  for (const [counter, hand] of lease.hands) {
-    if (hand.windowEndsAt <= now) lease.hands.delete(counter);
-    else if (hand.units > 2 * want) {
-      returned.push({ counter, windowStart: hand.windowStart, units: hand.units - want });
-      hand.units = want;
-    }
-  }
-  return returned;
-}
-
-function takeGrant(
-  lease: Lease,
-  pledge: Pledge,
-  grant: LimitGrant,
-  { paid, now }: { paid: boolean; now: number },
-): void {
-  const counter = counterOf(grant.limit);
-  const pledged =
-    pledge.request.cost === 0 ? undefined : pledge.request.holdings.find((holding) => holding.counter === counter);
-  const putBack = pledged?.windowStart === grant.windowStart ? pledged.units : 0;
-  const units = grant.granted + putBack - (paid ? pledge.request.cost : 0);
-  // Counted from before the call, so that a unit is never spent after its window has ended at the meter.
-  const windowEndsAt = pledge.sentAt + grant.windowEndsInMs;
-  if (windowEndsAt <= now) return;
-  const hand = lease.hands.get(counter);
-  if (hand === undefined || hand.windowStart < grant.windowStart) {
-    lease.hands.set(counter, {
-      limit: grant.limit,
-      windowStart: grant.windowStart,
-      windowEndsAt,
-      units,
-      remainingAtMeter: grant.remaining,
-    });
-  } else if (hand.windowStart === grant.windowStart) {
-    hand.units += units;
-    hand.windowEndsAt = Math.max(hand.windowEndsAt, windowEndsAt);
-    hand.remainingAtMeter = grant.remaining;
-    if (hand.limit !== grant.limit) lease.hands.set(counter, { ...hand, limit: grant.limit });
-  }
-}
-
-function noteRemaining(lease: Lease, grant: LimitGrant, now: number): void {
-  const counter = counterOf(grant.limit);
-  const hand = lease.hands.get(counter);
-  if (hand?.windowStart === grant.windowStart) hand.remainingAtMeter = grant.remaining;
-  else {
-    lease.hands.set(counter, {
-      limit: grant.limit,
-      windowStart: grant.windowStart,
-      windowEndsAt: now + grant.windowEndsInMs,
-      units: 0,
-      remainingAtMeter: grant.remaining,
-    });
-  }
-}
-
 function noteSpent(lease: Lease, units: number, now: number): void {
   lease.spentSinceAsked += units;
   addSpent(lease, hourOf(now), units);
 }
 
-function addSpent(lease: Lease, hour: number, units: number): void {
+/** Adds to what is owed to the meter as a report. */
+export function addSpent(lease: Lease, hour: number, units: number): void {
   const index = lease.spent.findIndex((entry) => entry.hour === hour);
   const entry = lease.spent[index];
   if (entry === undefined) lease.spent.push({ hour, units });

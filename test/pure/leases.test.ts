@@ -35,6 +35,7 @@ const faultsArbitrary: fc.Arbitrary<Faults> = fc.oneof(
     loseAnswer: fc.constantFrom(0, 0.05, 0.3),
     crash: fc.constantFrom(0, 0.02, 0.2),
     clockOffsetMs: fc.constant(0),
+    refund: fc.constantFrom(0, 0.1, 0.9),
   }),
 );
 
@@ -188,6 +189,25 @@ describe("hardly under", () => {
       expect(world.admitted).toBe(30);
       expect(world.refused).toBe(0);
     }
+  });
+
+  it("units of refunded requests are used again: a limit serves its worth while nine of ten upstream calls fail", () => {
+    const limit: Limit = { name: "hourly", limit: 10_000, window: "hour", kind: "quota" };
+    const first = windowAt(limit.window, START).end;
+    const faults = { ...NO_FAULTS, refund: 0.9 };
+    const world = new LeaseWorld({
+      limits: [limit],
+      isolates: 3,
+      latencyMs: 5,
+      faults,
+      random: seeded(13),
+      startAt: first,
+    });
+    for (let index = 0; index < 60_000; index++) world.request(index % 3, 1, first + index * 2);
+    world.run();
+    expect(world.refused).toBe(0);
+    expect(world.refunded).toBeGreaterThan(50_000);
+    expect(world.admittedByWindow.get(`${counterOf(limit)}@${first}`)).toBe(world.admitted - world.refunded);
   });
 
   it("after a crash at most the reserved block is left unused", () => {

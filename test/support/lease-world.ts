@@ -1,18 +1,15 @@
 import type { AcquireAnswer, AcquireRequest } from "../../src/limits/acquire.ts";
 import {
-  askForRequest,
-  askToRenew,
   covers,
   type Lease,
   newLease,
-  oweAgain,
-  type Pledge,
   refusedUntil,
   release,
   renewalDue,
   spend,
-  takeAnswer,
+  unspend,
 } from "../../src/limits/lease.ts";
+import { askForRequest, askToRenew, oweAgain, type Pledge, takeAnswer } from "../../src/limits/lease-exchange.ts";
 import type { Limit } from "../../src/limits/limit.ts";
 import { checkpointOf, decide, type MeterCheckpoint, newMeterState, settle } from "../../src/limits/meter.ts";
 import { counterOf, windowAt } from "../../src/limits/window.ts";
@@ -33,9 +30,11 @@ export interface Faults {
   readonly crash: number;
   /** The meter's clock minus the isolates', ms. */
   readonly clockOffsetMs: number;
+  /** Chance that an admitted request is refunded, some time later. */
+  readonly refund: number;
 }
 
-export const NO_FAULTS: Faults = { loseRequest: 0, loseAnswer: 0, crash: 0, clockOffsetMs: 0 };
+export const NO_FAULTS: Faults = { loseRequest: 0, loseAnswer: 0, crash: 0, clockOffsetMs: 0, refund: 0 };
 
 export interface WorldOptions {
   readonly limits: readonly Limit[];
@@ -59,6 +58,7 @@ export class LeaseWorld {
   admitted = 0;
   refused = 0;
   failed = 0;
+  refunded = 0;
   /** Units admitted, by counter and window (by the meter's clock, whose windows bind). */
   readonly admittedByWindow = new Map<string, number>();
   readonly #options: WorldOptions;
@@ -109,12 +109,12 @@ export class LeaseWorld {
     const { now } = this;
     if (this.#covers(lease, cost)) {
       spend(lease, this.limits, cost, now);
-      this.#count(cost);
+      this.#count(isolate, cost);
       if (renewalDue(lease, this.limits, RENEW_AHEAD_MS, now)) this.#renew(isolate);
       this.#scheduleRelease(isolate);
       return;
     }
-    if (refusedUntil(lease, cost, now) !== null) {
+    if (refusedUntil(lease, this.limits, cost, now) !== null) {
       this.refused++;
       return;
     }
@@ -125,7 +125,7 @@ export class LeaseWorld {
     const pledge = askForRequest(lease, { ...this.#asker(isolate), cost, now });
     this.#call(isolate, pledge, (answer, paid) => {
       if (answer === null) this.failed++;
-      else if (paid) this.#count(cost);
+      else if (paid) this.#count(isolate, cost);
       else if (answer.outcome === "granted" || this.#covers(lease, cost)) this.#serve(isolate, cost, round + 1);
       else this.refused++;
       this.#scheduleRelease(isolate);
@@ -143,14 +143,14 @@ export class LeaseWorld {
 
   #scheduleRelease(isolate: number): void {
     const lease = this.#lease(isolate);
-    if (lease.releaseScheduled) return;
-    lease.releaseScheduled = true;
+    if (lease.releaseBy > this.now) return;
+    lease.releaseBy = Infinity;
     const look = (): void => {
       if (lease.validUntil > this.now) {
         this.#at(lease.validUntil + 100, look);
         return;
       }
-      lease.releaseScheduled = false;
+      lease.releaseBy = 0;
       const left = release(lease, this.now);
       if (left === null || this.#lose(this.#options.faults.loseRequest)) return;
       this.#at(this.now + this.#options.latencyMs, () => settle(this.#meter, left.returned, left.spent));
@@ -195,12 +195,25 @@ export class LeaseWorld {
     return { outcome: "refused", code, violated, retryAfterMs, grants };
   }
 
-  #count(cost: number): void {
+  #count(isolate: number, cost: number): void {
+    const { limits, now: admittedAt } = this;
     this.admitted++;
-    for (const limit of this.limits) {
-      const start = windowAt(limit.window, this.now + this.#options.faults.clockOffsetMs).start;
+    this.#charge(limits, cost, admittedAt);
+    if (!this.#lose(this.#options.faults.refund)) return;
+    const lease = this.#lease(isolate);
+    this.#at(admittedAt + Math.floor(this.#options.random() * 3_000), () => {
+      this.refunded++;
+      unspend(lease, limits, cost, admittedAt);
+      this.#charge(limits, -cost, admittedAt);
+      this.#scheduleRelease(isolate);
+    });
+  }
+
+  #charge(limits: readonly Limit[], units: number, at: number): void {
+    for (const limit of limits) {
+      const start = windowAt(limit.window, at + this.#options.faults.clockOffsetMs).start;
       const name = `${counterOf(limit)}@${start}`;
-      this.admittedByWindow.set(name, (this.admittedByWindow.get(name) ?? 0) + cost);
+      this.admittedByWindow.set(name, (this.admittedByWindow.get(name) ?? 0) + units);
     }
   }
 
