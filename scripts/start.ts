@@ -100,6 +100,7 @@ async function stopAll(started: Started, settle: boolean): Promise<void> {
 
 function startCron(runtime: Runtime): NodeJS.Timeout {
   const seconds = Number(process.env["LATCHKEY_LOCAL_CRON_SECONDS"] ?? 60);
+  if (!(seconds > 0)) throw new Error("LATCHKEY_LOCAL_CRON_SECONDS must be a number of seconds");
   return setInterval(() => {
     runtime.runScheduled().catch((error: unknown) => console.error("The scheduled run failed:", error));
   }, seconds * 1_000);

@@ -1,4 +1,4 @@
-import { waitUntil as waitUntilOfRequest } from "cloudflare:workers";
+import { waitUntil } from "cloudflare:workers";
 import { Hono } from "hono";
 import { queryUsage } from "../durable-objects/usage-ledger/client.ts";
 import { identifyCaller } from "./control/caller.ts";
@@ -8,6 +8,7 @@ import { checkAdminKey } from "./gateway/callers.ts";
 import { clientIpOf } from "./gateway/facts.ts";
 import { handle, type Surroundings } from "./gateway/handler.ts";
 import { addressOf } from "./gateway/identity-headers.ts";
+import type { Isolate } from "./gateway/isolate.ts";
 import { verifyBatch, verifyOne } from "./gateway/verify-endpoints.ts";
 import { whoami } from "./gateway/whoami.ts";
 import { problemIndexPage, problemPage, problemPageHeaders } from "./http/problem-page.ts";
@@ -33,9 +34,9 @@ type Variables = { Bindings: App };
 
 export async function answer(request: Request, app: App): Promise<Response> {
   try {
-    return isOwn(request.url) ? await own.fetch(request, app) : await handle(request, app);
+    return isOwn(request.url) ? await own.fetch(request, app) : await handle(request, requestIdOf(request), app);
   } catch (error) {
-    logError(error, { part: "app" });
+    logError(error, { part: "app", requestId: requestIdOf(request) });
     return refuse(
       request,
       { code: "internal_error", detail: "Something went wrong here. It was logged under the request id." },
@@ -103,10 +104,9 @@ async function verifyAs(request: Request, app: App, verifying: Verifying): Promi
 async function callerWorkspace(request: Request, scope: AdminScope, app: App): Promise<Result<string, Problem>> {
   // Verifying changes nothing and is called as often as keys are used: it alone stands on a lease.
   const strict = scope !== "keys:verify";
-  const waitUntil = (work: Promise<unknown>): void => app.ctx.waitUntil(work);
+  const requestId = requestIdOf(request);
   const caller = await identifyCaller(request, app.root, {
-    authenticate: (call, presentedKey) =>
-      checkAdminKey({ request: call, presentedKey, strict, waitUntil }, app.isolate),
+    authenticate: (call, presentedKey) => checkAdminKey({ request: call, requestId, presentedKey, strict }, app),
     clientIp: clientIpOf,
     requestId: requestIdOf,
   });
@@ -123,26 +123,32 @@ function isControlHost(request: Request, { env }: App): boolean {
   return only === "" || addressOf(request.url).host === only;
 }
 
-/** Kept once loaded. A value, not a promise: one request must not wait for what another began. */
-let controlApp: Hono | null = null;
+/** Kept once loaded. Values, not promises: one request must not wait for what another began. */
+const controlApps = new WeakMap<Isolate, Hono>();
 
 /** The control API is loaded when it is first called: its validation is no part of the gateway's path. */
 async function control(request: Request, app: App): Promise<Response> {
   if (!isControlHost(request, app)) return refuse(request, NOT_HERE, app);
-  if (controlApp === null) {
-    const { createControlApp } = await import("./control/app.ts");
-    controlApp ??= createControlApp({
-      env: app.env,
-      config: app.isolate.config,
-      authenticate: (call, presentedKey) =>
-        checkAdminKey({ request: call, presentedKey, strict: true, waitUntil: waitUntilOfRequest }, app.isolate),
-      clientIp: clientIpOf,
-      requestId: requestIdOf,
-      usage: (workspace, query) => readUsage(app.env, workspace, query),
-      now: () => Date.now(),
-    });
-  }
+  const controlApp = controlApps.get(app.isolate) ?? (await loadControl(app));
   return await controlApp.fetch(request);
+}
+
+async function loadControl({ env, isolate, ipSalt }: App): Promise<Hono> {
+  const { createControlApp } = await import("./control/app.ts");
+  // Nothing of this one request stays with what serves them all.
+  const surroundings: Surroundings = { env, isolate, ipSalt, ctx: { waitUntil } };
+  const controlApp = createControlApp({
+    env,
+    config: isolate.config,
+    authenticate: (request, presentedKey) =>
+      checkAdminKey({ request, requestId: requestIdOf(request), presentedKey, strict: true }, surroundings),
+    clientIp: clientIpOf,
+    requestId: requestIdOf,
+    usage: (workspace, query) => readUsage(env, workspace, query),
+    now: () => Date.now(),
+  });
+  controlApps.set(isolate, controlApp);
+  return controlApp;
 }
 
 function page(html: string): Response {

@@ -28,8 +28,8 @@ const NOTHING_GRANTED = { violated: [], retryAfterMs: 0, grants: [] } as const;
 export class KeyMeter extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #state: MeterState;
-  /** Parsed rows of `records`, by key id; `null`: known to be absent. */
-  readonly #records = new Map<KeyId, EdgeRecord | null>();
+  /** Parsed rows of `records`, by key id. */
+  readonly #records = new Map<KeyId, EdgeRecord>();
   #ownerLimits: { readonly generation: number; readonly limits: readonly Limit[] };
   #checkpointScheduled = false;
 

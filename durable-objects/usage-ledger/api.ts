@@ -102,5 +102,6 @@ export interface UsageLedgerApi {
   status(): Promise<LedgerStatus>;
   /** The list of workspaces; kept by the ledger `default/0` alone. */
   registerWorkspaces(names: readonly string[]): Promise<void>;
-  listWorkspaces(limit: number): Promise<readonly string[]>;
+  /** `limit` of them: the share of this turn, where all of them take more than one. */
+  listWorkspaces(limit: number, turn: number): Promise<readonly string[]>;
 }

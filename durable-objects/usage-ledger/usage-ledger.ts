@@ -134,9 +134,11 @@ export class UsageLedger extends DurableObject<Env> {
     }
   }
 
-  listWorkspaces(limit: number): readonly string[] {
+  listWorkspaces(limit: number, turn: number): readonly string[] {
+    const { count } = this.#sql.exec<{ count: number }>(`SELECT COUNT(*) AS count FROM workspace`).one();
+    const offset = count <= limit ? 0 : (turn % Math.ceil(count / limit)) * limit;
     return this.#sql
-      .exec<{ name: string }>(`SELECT name FROM workspace ORDER BY name LIMIT ?`, limit)
+      .exec<{ name: string }>(`SELECT name FROM workspace ORDER BY name LIMIT ? OFFSET ?`, limit, offset)
       .toArray()
       .map((row) => row.name);
   }

@@ -161,7 +161,9 @@ function answerRevoked(written: Written<KeyRecord>, now: number): Answer {
 }
 
 function effectiveBy({ value, replayed }: Written<KeyRecord>, now: number): string | null {
-  if (value.revokedAt === null || value.policy.strict === true) return value.revokedAt;
+  if (value.revokedAt === null) return null;
+  // Without leases it stopped when its meter heard of it, which was before this answer.
+  if (value.policy.strict === true) return replayed ? value.revokedAt : new Date(now).toISOString();
   const bound = Date.parse(value.revokedAt) + REVOCATION_BOUND_SECONDS * 1_000;
   return new Date(replayed ? bound : Math.max(bound, now + LEASE_TTL_MS)).toISOString();
 }

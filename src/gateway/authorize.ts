@@ -55,6 +55,7 @@ async function decide(request: Request, { isolate, ctx }: Surroundings): Promise
       budget: { address: clientIpOf(request) },
       demand: { ...demandOf(route), adminKeys: "refused" },
       cost: route.cost,
+      look: false,
       routeLimits: route.limits,
       routePolicy: route,
       waitUntil: (work) => ctx.waitUntil(work),

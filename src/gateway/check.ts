@@ -37,6 +37,8 @@ export interface CheckInput {
   readonly budget: FailureBudget | null;
   readonly demand: Demand;
   readonly cost: number;
+  /** A look: nothing is charged, and the meter is asked, so that the numbers are the meter's. */
+  readonly look: boolean;
   /** Limits of the route, on top of the key's. */
   readonly routeLimits: readonly Limit[];
   readonly routePolicy: RoutePolicy;
@@ -84,8 +86,7 @@ async function decideOn(record: EdgeRecord, hash: KeyHash, input: CheckInput, pa
   const asked: AdmitInput = { record, hash, limits, cost, policy, waitUntil };
   const judgement = judge(record, input.demand, input.facts, now);
   if (judgement !== null) return await uphold(judgement, asked, input, parts);
-  // A look without a charge is for its numbers: it asks the meter, so that they are the meter's.
-  const outcome = cost === 0 ? await confirm(asked, parts) : await admit(asked, parts);
+  const outcome = input.look ? await confirm(asked, parts) : await admit(asked, parts);
   switch (outcome.outcome) {
     case "admitted":
       return admitted(record, cost, outcome);

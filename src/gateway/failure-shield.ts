@@ -1,4 +1,5 @@
 import { addressBlock } from "../keys/address-block.ts";
+import { dropOldestAt } from "./record-cache.ts";
 import { logError } from "../platform/log.ts";
 import { counters } from "../platform/counters.ts";
 
@@ -60,7 +61,8 @@ export class FailureShield {
       logError(error, { part: "shield" });
       return;
     }
-    if (this.#blocks.size >= ADDRESSES_MAX) this.#blocks.clear();
+    dropOldestAt(this.#blocks, ADDRESSES_MAX);
+    this.#blocks.delete(address);
     this.#blocks.set(address, { until: now + SHIELD_PERIOD_MS, lookups: 0 });
   }
 }

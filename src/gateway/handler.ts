@@ -1,6 +1,6 @@
+import { MAX_URI_BYTES } from "../constants.ts";
 import type { ProblemCode } from "../http/codes.ts";
 import { type Problem, toProblem } from "../http/problem.ts";
-import { newRequestId } from "../http/request-id.ts";
 import { continueTrace } from "../http/traceparent.ts";
 import type { EdgeRecord } from "../keys/record.ts";
 import { addToAnswer } from "./answer.ts";
@@ -21,7 +21,7 @@ import { type Survey, surveyRequest } from "./survey.ts";
 
 export interface Surroundings {
   readonly env: Env;
-  readonly ctx: ExecutionContext;
+  readonly ctx: Pick<ExecutionContext, "waitUntil">;
   readonly isolate: Isolate;
   /** For hashed addresses in events; `null` where none is configured. */
   readonly ipSalt: string | null;
@@ -44,14 +44,16 @@ export const KEY_MISSING: Problem = {
   detail: "Send an API key: Authorization: Bearer <key>, or X-API-Key: <key>.",
 };
 
+const URI_TOO_LONG: Problem = { code: "uri_too_long", detail: `The URL is longer than ${MAX_URI_BYTES} bytes.` };
+
 /** What nginx calls it: the client closed the request. For the event alone; nobody reads the answer. */
 const STATUS_CLIENT_GONE = 499;
 
-export async function handle(request: Request, surroundings: Surroundings): Promise<Response> {
+export async function handle(request: Request, requestId: string, surroundings: Surroundings): Promise<Response> {
   const startedAt = Date.now();
   const journey: Journey = {
     request,
-    requestId: newRequestId(startedAt),
+    requestId,
     startedAt,
     clientIp: clientIpOf(request),
     route: null,
@@ -59,6 +61,8 @@ export async function handle(request: Request, surroundings: Surroundings): Prom
     decidedAt: startedAt,
   };
   const { table } = surroundings.isolate;
+  // Before anything reads it: what is too long is not worth the reading.
+  if (request.url.length > MAX_URI_BYTES) return refuse(URI_TOO_LONG, journey, surroundings);
   const { host } = addressOf(request.url);
   const pathname = pathnameOf(request.url);
 
@@ -94,6 +98,7 @@ export async function handle(request: Request, surroundings: Surroundings): Prom
       budget: { address: journey.clientIp },
       demand: { ...demandOf(match.route), adminKeys: "refused" },
       cost: match.route.cost,
+      look: false,
       routeLimits: match.route.limits,
       routePolicy: match.route,
       waitUntil: (work) => surroundings.ctx.waitUntil(work),

@@ -48,7 +48,11 @@ export class RecordCache {
   /** A lease was granted on this record: it is the newest. */
   confirm(hash: KeyHash, now: number): void {
     const cached = this.#records.get(hash);
-    if (cached !== undefined) cached.freshUntil = now + RECORD_TTL_MS;
+    if (cached === undefined) return;
+    cached.freshUntil = now + RECORD_TTL_MS;
+    // In the order of last confirmation, so that what goes first is what has been idle longest.
+    this.#records.delete(hash);
+    this.#records.set(hash, cached);
   }
 
   isMiss(hash: KeyHash, now: number): boolean {
@@ -63,7 +67,8 @@ export class RecordCache {
   }
 }
 
-function dropOldestAt<K>(map: Map<K, unknown>, capacity: number): void {
+/** Makes room for one more: the first in the map goes. */
+export function dropOldestAt<K>(map: Map<K, unknown>, capacity: number): void {
   if (map.size < capacity) return;
   for (const key of map.keys()) {
     map.delete(key);

@@ -1,4 +1,4 @@
-import { MAX_HEADER_BYTES, MAX_URI_BYTES } from "../constants.ts";
+import { MAX_HEADER_BYTES } from "../constants.ts";
 import { connectionNamed, isHopByHop } from "../http/headers.ts";
 import { err, ok } from "../result.ts";
 import type { Result } from "../result.ts";
@@ -56,9 +56,6 @@ const WITHHELD: ReadonlySet<string> = new Set([
 
 /** `presentedKey` is the credential that was found, or `null`: no field that contains it goes further, whatever its name. */
 export function surveyRequest(request: Surveyed, presentedKey: string | null): Result<Survey, SurveyError> {
-  if (request.url.length > MAX_URI_BYTES) {
-    return err({ code: "uri_too_long", detail: `The URL is longer than ${MAX_URI_BYTES} bytes.` });
-  }
   const named = connectionNamed(request.headers);
   const withheld: string[] = [];
   let bytes = 0;

@@ -112,7 +112,7 @@ function parseBatch(body: unknown): Result<readonly VerifyInput[], Problem> {
 }
 
 async function readJson(request: Request): Promise<Result<unknown, Problem>> {
-  const tooLarge: Problem = { code: "body_too_large", detail: `The body may have ${MAX_BODY_BYTES} bytes.` };
+  const tooLarge: Problem = { code: "body_too_large", detail: `The body may have at most ${MAX_BODY_BYTES} bytes.` };
   if (Number(request.headers.get("Content-Length") ?? 0) > MAX_BODY_BYTES) return err(tooLarge);
   const chunks: Uint8Array[] = [];
   let size = 0;

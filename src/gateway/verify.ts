@@ -1,4 +1,4 @@
-import { MAX_COST, MAX_PRESENTED_KEY_CHARACTERS, MAX_SCOPE_CHARACTERS, MAX_SCOPES } from "../constants.ts";
+import { MAX_COST, MAX_SCOPE_CHARACTERS, MAX_SCOPES, MAX_URI_BYTES } from "../constants.ts";
 import type { FieldError } from "../http/problem.ts";
 import type { EdgeRecord } from "../keys/record.ts";
 import { isScope } from "../keys/scopes.ts";
@@ -7,6 +7,8 @@ import type { LimitView } from "../limits/limit.ts";
 import { err, ok, type Result } from "../result.ts";
 import { check, type CheckOutcome } from "./check.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
+import { INVALID_DETAIL } from "./judge.ts";
+import type { Refusal } from "./outcome.ts";
 import type { Isolate } from "./isolate.ts";
 
 /** Checking a key without the proxy: the question, the same check as everyone's, the answer in words that a program reads. */
@@ -58,7 +60,7 @@ export interface Verification {
   readonly answer: VerifyAnswer;
 }
 
-const TEXT_LIMITS = { ip: 64, origin: 512, country: 2, method: 16, path: 16_384, host: 256 } as const;
+const TEXT_LIMITS = { ip: 64, origin: 512, country: 2, method: 16, path: MAX_URI_BYTES, host: 256 } as const;
 const KNOWN = new Set(["key", "scopes", "cost", ...Object.keys(TEXT_LIMITS)]);
 
 /** From outside, so everything is looked at. Unknown members are refused: a misspelt `scopes` must not mean "no scopes". */
@@ -69,14 +71,17 @@ export function parseVerifyInput(value: unknown, pointer = ""): Result<VerifyInp
   const input: Record<string, unknown> = { ...value };
   const faults: FieldError[] = [];
   const fault = (member: string, detail: string): void => {
-    faults.push({ pointer: `${pointer}/${member.replaceAll("~", "~0").replaceAll("/", "~1")}`, detail });
+    faults.push({ pointer: `${pointer}/${member}`, detail });
   };
-  for (const member of Object.keys(input))
-    if (!KNOWN.has(member)) fault(member.slice(0, 64), "Is not a member of this request.");
+  for (const member of Object.keys(input)) {
+    if (KNOWN.has(member)) continue;
+    // A name that is no plain word is not repeated: someone may have put the key in its place.
+    if (/^[A-Za-z]{1,32}$/.test(member)) fault(member, "Is not a member of this request.");
+    else faults.push({ pointer, detail: "Has a member that does not belong here." });
+  }
   const { key, scopes, cost } = input;
-  if (typeof key !== "string" || key === "") fault("key", "Must be the key to check.");
-  else if (key.length > MAX_PRESENTED_KEY_CHARACTERS)
-    fault("key", `Must have at most ${MAX_PRESENTED_KEY_CHARACTERS} characters.`);
+  // Whatever text a client sent as its key is a question with an answer, be it empty or endless.
+  if (typeof key !== "string") fault("key", "Must be the key to check, as a string.");
   if (scopes !== undefined && !isScopeList(scopes))
     fault("scopes", `Must be a list of at most ${MAX_SCOPES} scopes such as charges:read.`);
   if (cost !== undefined && !isCost(cost)) fault("cost", `Must be a whole number from 0 to ${MAX_COST}.`);
@@ -92,12 +97,12 @@ export function parseVerifyInput(value: unknown, pointer = ""): Result<VerifyInp
 
 /** Checks one key by the same steps as a proxied request. */
 export async function verify(input: VerifyInput, context: VerifyContext, isolate: Isolate): Promise<Verification> {
-  const matched = matchRoute(input, isolate);
-  if (matched === "not_found" || matched === "ambiguous") {
-    const code = matched === "not_found" ? "route_not_found" : "request_invalid";
-    const refusal = { code, detail: "No route answers for this method and path.", record: null } as const;
-    return { outcome: { ok: false, refusal }, route: null, answer: { valid: false, code, limits: [] } };
+  const place = findPlace(input, context.workspace, isolate);
+  if ("code" in place) {
+    const outcome = { ok: false, refusal: { ...place, record: null } } as const;
+    return { outcome, route: null, answer: answerOf(outcome) };
   }
+  const { route: matched } = place;
   const outcome = await check(
     {
       presentedKey: input.key,
@@ -113,9 +118,11 @@ export async function verify(input: VerifyInput, context: VerifyContext, isolate
         workspace: context.workspace,
         environments: matched?.environments ?? null,
         scopes: [...(matched?.scopes ?? []), ...(input.scopes ?? [])],
-        adminKeys: "accepted",
+        // A path is asked about as the proxy would be asked.
+        adminKeys: matched === null ? "accepted" : "refused",
       },
       cost: input.cost ?? matched?.cost ?? 1,
+      look: input.cost === 0,
       routeLimits: matched?.limits ?? [],
       routePolicy: matched ?? { strict: false, onMeterUnavailable: null, graceSeconds: null },
       waitUntil: context.waitUntil,
@@ -125,11 +132,21 @@ export async function verify(input: VerifyInput, context: VerifyContext, isolate
   return { outcome, route: matched, answer: answerOf(outcome) };
 }
 
-function matchRoute(input: VerifyInput, { table }: Isolate): CompiledRoute | null | "not_found" | "ambiguous" {
-  if (input.path === undefined) return null;
+/** Where the key is to be good: at a route, at none in particular, or why not at all. */
+function findPlace(
+  input: VerifyInput,
+  workspace: string,
+  { table }: Isolate,
+): { readonly route: CompiledRoute | null } | Pick<Refusal, "code" | "detail"> {
+  if (input.path === undefined) return { route: null };
   const pathname = input.path.split("?", 1)[0] ?? input.path;
   const match = table.match(input.method ?? "GET", input.host ?? "", pathname);
-  return match.kind === "route" ? match.route : match.kind;
+  if (match.kind === "not_found")
+    return { code: "route_not_found", detail: "No route answers for this method and path." };
+  if (match.kind === "ambiguous") return { code: "request_invalid", detail: match.detail };
+  const { upstream } = match.route;
+  const open = upstream.workspace === "*" || upstream.workspace === workspace;
+  return open ? { route: match.route } : { code: "key_invalid", detail: INVALID_DETAIL };
 }
 
 function answerOf(outcome: CheckOutcome): VerifyAnswer {

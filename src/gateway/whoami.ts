@@ -20,6 +20,7 @@ export async function whoami(request: Request, { isolate, ctx }: Surroundings): 
       budget: { address: clientIpOf(request) },
       demand: { workspace: "*", environments: null, scopes: [], adminKeys: "accepted" },
       cost: 0,
+      look: true,
       routeLimits: [],
       routePolicy: { strict: false, onMeterUnavailable: null, graceSeconds: null },
       waitUntil: (work) => ctx.waitUntil(work),

@@ -37,7 +37,7 @@ const PROBES: Readonly<Record<Dependency, (env: Env) => Promise<unknown>>> = {
     const answer = await connectRegistry(env.KEY_REGISTRY, "default").read((registry) => registry.get("key_readyz"));
     if (!answer.ok) throw answer.error.cause;
   },
-  ledger: (env) => directoryLedger(env.USAGE_LEDGER).listWorkspaces(1),
+  ledger: (env) => directoryLedger(env.USAGE_LEDGER).listWorkspaces(1, 0),
   // A send would be an event that never happened; the queue's own figures prove as much.
   queue: (env) => env.USAGE.metrics(),
 };

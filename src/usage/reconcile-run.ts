@@ -36,12 +36,15 @@ export interface HourReport {
 }
 
 const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
 /** The minute of the hour in which last uses that were never confirmed are looked for. */
 const PENDING_USES_MINUTE = 7;
 
-/** Every workspace that had an event, `default` first. */
+/** Workspaces that had an event, `default` first; more than can be visited at once take turns, minute by minute. */
 export async function listedWorkspaces(env: Pick<ConsumerEnv, "USAGE_LEDGER">): Promise<readonly string[]> {
-  const names = await askLedger(directoryLedger(env.USAGE_LEDGER).listWorkspaces(MAX_LISTED_WORKSPACES));
+  const names = await askLedger(
+    directoryLedger(env.USAGE_LEDGER).listWorkspaces(MAX_LISTED_WORKSPACES, Math.floor(systemNow() / MINUTE_MS)),
+  );
   return [DEFAULT_WORKSPACE, ...names.filter((name) => name !== DEFAULT_WORKSPACE)];
 }
 

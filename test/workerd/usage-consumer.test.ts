@@ -199,7 +199,7 @@ describe("the usage consumer", () => {
     const world = newWorld();
     const directory = ledgerByName(env.USAGE_LEDGER, "default/0");
     await consume(world.consumerEnv, [batchOf(world.event(), strangerEvent(Date.now()))]);
-    expect(await directory.listWorkspaces(100)).toEqual(expect.arrayContaining(["default", world.workspace]));
+    expect(await directory.listWorkspaces(100, 0)).toEqual(expect.arrayContaining(["default", world.workspace]));
     const { totals } = await directory.status();
     expect(totals).toContainEqual(expect.objectContaining({ code: "key_invalid", requests: 1 }));
   });

@@ -1,7 +1,7 @@
 /** Grammar of the names that callers choose or send back. Kept apart from zod so that header and path checks share it. */
 
-/** Of owners and workspaces. */
-export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
+/** Of owners and workspaces. What begins like a key of Latchkey's form, whole or cut, is refused: names are stored, logged and shown. */
+export const NAME_PATTERN = /^(?!.*_(?:live|test)_[0-9A-Za-z]{16})[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
 export const KEY_ID_PATTERN = /^key_[0-9a-hjkmnp-tv-z]{26}$/;
 /** A limit's name stands in a structured field and in `violatedPolicies`. */
 export const LIMIT_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
