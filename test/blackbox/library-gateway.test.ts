@@ -88,6 +88,18 @@ describe("several upstreams", () => {
     expect(await left(limited)).toBe(100 - 3 * 2 - 1);
   });
 
+  test("a route whose own limit is used up takes nothing from the others, at any cost", async () => {
+    for (const policy of [{}, { strict: true }]) {
+      const { key: limited } = await api().issue({ scopes: ["invoices:read"], policy, limits: [daily(40)] });
+      for (let call = 0; call < 3; call++) expect(await codeOf("/billing/invoices/1", { key: limited })).toBe("200");
+      expect(await codeOf("/billing/invoices/1", { key: limited })).toBe("429 rate_limited");
+      // Dearer than what was refused, and at once.
+      expect(await codeOf("/paid/x", { key: limited, host: "dead.lab.test" })).toBe("502 upstream_unreachable");
+      expect(await library.verify({ key: limited, cost: 3 })).toMatchObject({ code: "valid" });
+      expect(await codeOf("/billing/invoices/1", { key: limited })).toBe("429 rate_limited");
+    }
+  });
+
   test("the realm and the timing of the configuration are shown", async () => {
     expect((await library.ask("/x")).headers["www-authenticate"]).toBe('Bearer realm="lab"');
     expect((await library.ask("/x", { key })).headers["server-timing"]).toMatch(/^latchkey;dur=\d+$/);

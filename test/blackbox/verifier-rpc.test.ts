@@ -56,22 +56,14 @@ describe("the Verifier entrypoint, called by another Worker", () => {
     const route = { ...place, host: "api.lab.test", method: "GET", path: "/billing/invoices/9" };
     expect(await library.verify(route)).toMatchObject({ valid: true, limits: [{ name: "invoices", remaining: 4 }] });
     expect(await codeOf({ ...route, path: "/billing/nothing" })).toBe("route_not_found");
+    // An upstream of another workspace, which does not take this one's keys.
+    expect(await codeOf({ ...route, path: "/x", host: "tenant.lab.test" })).toBe("key_invalid");
   });
 
   test("never throws for what a client sent as its key, nor for a question that is wrong", async () => {
-    for (const key of ["x", "a b", "ключ", "x".repeat(512), `lk_live_${"0".repeat(38)}`])
+    for (const key of ["", "x", "a b", "ключ", "x".repeat(512), `lk_live_${"0".repeat(38)}`])
       expect(await library.verify({ key }), key).toMatchObject({ valid: false, code: "key_invalid", limits: [] });
-    for (const input of [
-      null,
-      7,
-      "key",
-      [],
-      {},
-      { key: "" },
-      { key: 7 },
-      { key: "x", scope: ["a:b"] },
-      { key: "x", cost: -1 },
-    ])
+    for (const input of [null, 7, "key", [], {}, { key: 7 }, { key: "x", scope: ["a:b"] }, { key: "x", cost: -1 }])
       expect(await library.verify(input), JSON.stringify(input)).toMatchObject({
         valid: false,
         code: "request_invalid",
