@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { untilRoom } from "../support/contract.ts";
 import { control } from "../support/control.ts";
 import { type Ask, type Library, startLibrary } from "../support/library-lab.ts";
 
@@ -18,6 +19,8 @@ interface Report {
 }
 
 test("meter, ledger and the client's own view agree to the unit over every way in, with refusals and refunds among them", async () => {
+  // One hour is compared.
+  await untilRoom(3_600, 30);
   const api = control({ url: library.url(), rootToken: library.rootToken });
   const limits = [{ name: "daily", limit: LIMIT, window: "day", kind: "quota" }];
   await api.call("PUT", "/owners/reconciled", { body: { limits: [{ ...limits[0], name: "owner-daily" }] } });
@@ -81,9 +84,13 @@ test("meter, ledger and the client's own view agree to the unit over every way i
   await expect.poll(() => costOf(strict["lineageId"]), soon).toBe(6);
 
   // The meter hears of the last units with their lease's end.
-  const report = async () => {
+  const spentOf = async () => {
     const { compared, unchecked } = (await library.ask("/__lab/reconcile")).json() as unknown as Report; // HourReport
-    return { unchecked, differing: compared.filter(({ meter, ledger }) => meter !== ledger) };
+    const of = (lineage: unknown) => compared.find((one) => one.lineageId === lineage);
+    const differing = compared.filter(({ meter, ledger }) => meter !== ledger);
+    return { unchecked, differing, first: of(lineageId)?.meter, second: of(strict["lineageId"])?.meter };
   };
-  await expect.poll(report, { timeout: 12_000, interval: 250 }).toEqual({ unchecked: 0, differing: [] });
+  await expect
+    .poll(spentOf, { timeout: 12_000, interval: 250 })
+    .toEqual({ unchecked: 0, differing: [], first: charged, second: 6 });
 });
