@@ -2,8 +2,24 @@ import { meterOfLineage, meterOfOwner } from "../../durable-objects/key-meter/cl
 import { LEASE_RENEW_AHEAD_MS } from "../constants.ts";
 import type { EdgeRecord, KeyHash } from "../keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, RefusalCode, ReleaseRequest } from "../limits/acquire.ts";
-import { askForRequest, askToRenew, oweAgain, type Pledge, takeAnswer } from "../limits/lease-exchange.ts";
-import { covers, type Lease, refusedUntil, renewalDue, spend, unspend, viewLimits } from "../limits/lease.ts";
+import {
+  type AskInput,
+  askForRequest,
+  askToRenew,
+  oweAgain,
+  type Pledge,
+  takeAnswer,
+} from "../limits/lease-exchange.ts";
+import {
+  covers,
+  type Lease,
+  type Payment,
+  refusedUntil,
+  renewalDue,
+  spend,
+  unspend,
+  viewLimits,
+} from "../limits/lease.ts";
 import type { Limit, LimitView } from "../limits/limit.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
@@ -70,17 +86,19 @@ interface Account {
   readonly generation: number;
   /** `null`: only the meter knows them. */
   readonly limits: readonly Limit[] | null;
-  paid: boolean;
+  /** What this account was paid with for the request in hand. */
+  payment: Payment | null;
 }
 
 export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<AdmitOutcome> {
   const accounts = openAccounts(input, parts.book);
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const now = Date.now();
-    const pending = accounts.filter((account) => !account.paid && !stands(account, input, now));
+    takeBackLapsed(accounts, now);
+    const pending = accounts.filter((account) => account.payment === null && !stands(account, input, now));
     const remembered = rememberedRefusal(pending, input, now);
     if (remembered !== null) {
-      refundPaid(accounts, input, parts, now);
+      refundPaid(accounts, input, parts);
       return { ...remembered, limits: viewAll(accounts, now) };
     }
     if (pending.length === 0)
@@ -90,11 +108,11 @@ export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<A
     const verdict = await conclude(answers, accounts, input, parts);
     if (verdict !== null) return verdict;
   }
-  refundPaid(accounts, input, parts, Date.now());
+  refundPaid(accounts, input, parts);
   return { outcome: "unavailable" };
 }
 
-/** Whether the key still stands, by asking the meter: nothing is charged and nothing is held. */
+/** Whether the key still stands, by asking the meter: nothing is charged. */
 export async function confirm(input: Omit<AdmitInput, "cost">, parts: AdmissionParts): Promise<AdmitOutcome> {
   const peek = { ...input, cost: 0, policy: { ...input.policy, mustAsk: true } };
   return await admit(peek, parts);
@@ -109,23 +127,25 @@ function openAccounts(input: AdmitInput, book: LeaseBook): Account[] {
     keyId: record.id,
     generation: record.generation,
     limits,
-    paid: false,
+    payment: null,
   };
   if (!record.ownerLimited) return [key];
   const meter = meterOfOwner(record.workspace, record.owner);
-  return [key, { name: meter, meter, lease: book.of(meter), keyId: null, generation: 0, limits: null, paid: false }];
+  return [key, { name: meter, meter, lease: book.of(meter), keyId: null, generation: 0, limits: null, payment: null }];
 }
 
 /** Admission without asking: the lease is valid and the hand covers the cost on every limit. */
 function stands(account: Account, { policy, cost }: AdmitInput, now: number): boolean {
-  const { lease } = account;
-  return !policy.mustAsk && lease.validUntil > now && covers(lease, account.limits ?? lease.limits, cost, now);
+  const { lease, generation } = account;
+  // A record that is older or newer than the lease's is another record: the meter says which counts.
+  if (policy.mustAsk || lease.validUntil <= now || lease.generation !== generation) return false;
+  return covers(lease, account.limits ?? lease.limits, cost, now);
 }
 
 function rememberedRefusal(pending: readonly Account[], { cost, policy }: AdmitInput, now: number) {
   if (policy.mustAsk) return null;
   for (const { lease, limits } of pending) {
-    const refusal = lease.validUntil > now ? refusedUntil(lease, limits ?? lease.limits, cost, now) : null;
+    const refusal = refusedUntil(lease, limits ?? lease.limits, cost, now);
     if (refusal === null) continue;
     const { code, violated, retryAt } = refusal;
     return { outcome: "refused", code, violated, retryAfterMs: retryAt - now } as const;
@@ -140,25 +160,29 @@ type Asked =
 async function ask(account: Account, input: AdmitInput, parts: AdmissionParts): Promise<Asked> {
   const now = Date.now();
   if (account.lease.unreachableUntil > now) return { account, answer: null };
-  const pledge = askForRequest(account.lease, {
-    holder: parts.book.holder,
-    keyId: account.keyId,
-    generation: account.generation,
-    limits: account.limits,
-    cost: input.cost,
-    ttlMs: input.policy.ttlMs,
-    now,
-  });
-  const { answer, paid } = await exchange(account, pledge, parts);
-  account.paid = paid;
+  const asker = askerOf(account, input, parts, now);
+  // A look is a renewal that someone waits for: it hands back what the recent rate does not need.
+  const pledge =
+    input.cost === 0 ? askToRenew(account.lease, asker) : askForRequest(account.lease, { ...asker, cost: input.cost });
+  const { answer, payment } = await exchange(account, pledge, parts);
+  account.payment = payment;
   return { account, answer };
+}
+
+function askerOf(
+  { keyId, generation, limits }: Account,
+  { policy }: AdmitInput,
+  { book }: AdmissionParts,
+  now: number,
+): Omit<AskInput, "cost"> {
+  return { holder: book.holder, keyId, generation, limits, ttlMs: policy.ttlMs, now };
 }
 
 interface Exchanged {
   /** `null`: the meter could not be reached. */
   readonly answer: AcquireAnswer | null;
-  /** The request in hand is paid for. */
-  readonly paid: boolean;
+  /** What the request in hand is paid with. */
+  readonly payment: Payment | null;
 }
 
 /** One call to the meter, taken into the lease whatever comes back. */
@@ -173,17 +197,17 @@ async function exchange(account: Account, pledge: Pledge, parts: AdmissionParts)
     logError(error, { part: "meter" });
     oweAgain(lease, pledge);
     lease.unreachableUntil = Date.now() + UNREACHABLE_MEMORY_MS;
-    return { answer: null, paid: false };
+    return { answer: null, payment: null };
   }
   if (answer.outcome === "stale") {
     oweAgain(lease, pledge);
     // What was granted on the old record stands no more.
     lease.validUntil = 0;
-    return { answer, paid: false };
+    return { answer, payment: null };
   }
-  const paid = takeAnswer(lease, pledge, answer, Date.now());
+  const payment = takeAnswer(lease, pledge, answer, Date.now());
   if (answer.outcome === "granted") parts.book.touch(account.name, lease);
-  return { answer, paid };
+  return { answer, payment };
 }
 
 /** The answers to one round: a final outcome, or `null` when every account that was asked has been paid. */
@@ -198,18 +222,19 @@ async function conclude(
     if (answer === null || answer.outcome === "granted") continue;
     // The meter has nothing left, but units that came for others meanwhile may do.
     if (answer.outcome === "refused" && answer.violated.length > 0 && stands(account, input, now)) continue;
-    refundPaid(accounts, input, parts, now);
+    refundPaid(accounts, input, parts);
     if (answer.outcome === "stale") return answer;
     const { code, violated, retryAfterMs } = answer;
     return { outcome: "refused", code, violated, retryAfterMs, limits: viewAll(accounts, now) };
   }
   if (answers.every(({ answer }) => answer !== null)) return null;
-  // Other requests may have emptied a hand meanwhile: every account that has not paid is looked at again.
-  const unpaid = accounts.filter((account) => !account.paid);
+  // Other requests may have emptied a hand meanwhile, and a window may have ended: what is not paid is looked at again.
+  takeBackLapsed(accounts, now);
+  const unpaid = accounts.filter((account) => account.payment === null);
   if (unpaid.every((account) => stands(account, input, now) || hasGrace(account, input, now))) {
     return settleAdmission(accounts, input, parts, { now, degraded: true, asked: true });
   }
-  refundPaid(accounts, input, parts, now);
+  refundPaid(accounts, input, parts);
   return { outcome: "unavailable" };
 }
 
@@ -239,47 +264,47 @@ function settleAdmission(
   else if (!degraded) parts.cache.confirm(input.hash, now);
   for (const account of accounts) {
     const limits = account.limits ?? account.lease.limits;
-    if (!account.paid && input.cost > 0) spend(account.lease, limits, input.cost, now);
     const aheadMs = Math.min(LEASE_RENEW_AHEAD_MS, input.policy.ttlMs / 3);
-    const due = !degraded && !account.paid && renewalDue(account.lease, limits, aheadMs, now);
-    if (due) input.waitUntil(renew(account, input, parts, now));
+    const warm = account.payment === null;
+    account.payment ??= spend(account.lease, limits, input.cost, now);
+    if (warm && !degraded && renewalDue(account.lease, limits, aheadMs, now)) {
+      input.waitUntil(renew(account, input, parts, now));
+    }
     scheduleRelease(account, parts, input.waitUntil);
   }
-  let refunded = false;
   return {
     outcome: "admitted",
-    at: now,
+    at: accounts[0]?.payment?.at ?? now,
     limits: viewAll(accounts, now),
     degraded,
-    refund: () => {
-      if (refunded) return;
-      refunded = true;
-      for (const account of accounts) {
-        unspend(account.lease, account.limits ?? account.lease.limits, input.cost, now);
-        scheduleRelease(account, parts, input.waitUntil);
-      }
-    },
+    // The second time finds nothing paid.
+    refund: () => refundPaid(accounts, input, parts),
   };
 }
 
 /** Whoever paid in vain has it back, and what is in hand goes home when nobody needs it. */
-function refundPaid(accounts: readonly Account[], input: AdmitInput, parts: AdmissionParts, now: number): void {
+function refundPaid(accounts: readonly Account[], input: AdmitInput, parts: AdmissionParts): void {
   for (const account of accounts) {
-    if (account.paid && input.cost > 0) unspend(account.lease, account.limits ?? account.lease.limits, input.cost, now);
+    takeBack(account);
     scheduleRelease(account, parts, input.waitUntil);
   }
 }
 
+/** Units whose window or lease ended while another account was asked pay for nothing any more. */
+function takeBackLapsed(accounts: readonly Account[], now: number): void {
+  for (const account of accounts) {
+    if (account.payment !== null && account.payment.validUntil <= now) takeBack(account);
+  }
+}
+
+function takeBack(account: Account): void {
+  if (account.payment !== null) unspend(account.lease, account.payment);
+  account.payment = null;
+}
+
 /** Ahead of need, in the background: the client never waits for a renewal on a warm key. */
 async function renew(account: Account, input: AdmitInput, parts: AdmissionParts, now: number): Promise<void> {
-  const pledge = askToRenew(account.lease, {
-    holder: parts.book.holder,
-    keyId: account.keyId,
-    generation: account.generation,
-    limits: account.limits,
-    ttlMs: input.policy.ttlMs,
-    now,
-  });
+  const pledge = askToRenew(account.lease, askerOf(account, input, parts, now));
   const { answer } = await exchange(account, pledge, parts);
   if (answer?.outcome === "stale") parts.cache.put(input.hash, answer.record, Date.now());
   else if (answer?.outcome === "granted") parts.cache.confirm(input.hash, Date.now());

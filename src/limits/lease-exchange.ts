@@ -1,5 +1,5 @@
-import type { AcquireAnswer, AcquireRequest, Holding, LimitGrant, Stale } from "./acquire.ts";
-import { addSpent, type Lease } from "./lease.ts";
+import type { AcquireAnswer, AcquireRequest, Granted, Holding, LimitGrant, Stale } from "./acquire.ts";
+import { addSpent, type Lease, type Payment } from "./lease.ts";
 import type { Limit } from "./limit.ts";
 import { counterOf, hourOf } from "./window.ts";
 
@@ -15,6 +15,8 @@ export interface Pledge {
 export const REFUSAL_MEMORY_MS = 250;
 /** A wish that has not come back by then does not hold up another. */
 const WISH_PATIENCE_MS = 1_000;
+/** A strict admission is for the request in hand alone, which may have to wait for another meter: not longer than this. */
+const STRICT_ADMISSION_MS = 2_500;
 /** Wish for this much more than the recent rate would use, so that a steady key does not run dry. */
 const WISH_MARGIN = 1.25;
 /** Rates over shorter spans than this are noise. */
@@ -30,7 +32,7 @@ export interface AskInput {
   readonly now: number;
 }
 
-/** For the request in hand: what the hand holds is pledged to it, so that nobody else spends it meanwhile. */
+/** For the request in hand, which costs something: what the hand holds is pledged to it, so that nobody else spends it meanwhile. */
 export function askForRequest(lease: Lease, input: AskInput): Pledge {
   const holdings: Holding[] = [];
   for (const [counter, hand] of lease.hands) {
@@ -43,13 +45,12 @@ export function askForRequest(lease: Lease, input: AskInput): Pledge {
     holdings.push({ counter, windowStart: hand.windowStart, units });
     hand.units -= units;
   }
-  // A look (cost 0) wishes for nothing.
-  const want = input.cost === 0 || lease.wishingUntil > input.now ? 0 : wish(lease, input);
+  const want = lease.wishingUntil > input.now ? 0 : wish(lease, input);
   if (want > 0) lease.wishingUntil = input.now + WISH_PATIENCE_MS;
   return openAsk(lease, input, { want, holdings, returned: [] });
 }
 
-/** Ahead of need, in the background: the hand stays where it is. */
+/** Ahead of need, or to look: what the recent rate does not need goes back, the rest stays in hand. */
 export function askToRenew(lease: Lease, renewal: Omit<AskInput, "cost">): Pledge {
   const input = { ...renewal, cost: 0 };
   const want = wish(lease, input);
@@ -64,11 +65,16 @@ export function askToRenew(lease: Lease, renewal: Omit<AskInput, "cost">): Pledg
 }
 
 /**
- * Takes an answer in: units into the hand, the admission's end, or the refusal to remember. Returns whether the request
- * in hand is paid for: not when refused, nor when a window ended while the answer was on its way. What was granted then
+ * Takes an answer in: units into the hand, the admission's end, or the refusal to remember. Returns what the request in
+ * hand is paid with: `null` when refused, and when a window ended while the answer was on its way. What was granted then
  * belongs to a window that is over, and spending it now would be one too many in the new one: ask again.
  */
-export function takeAnswer(lease: Lease, pledge: Pledge, answer: Exclude<AcquireAnswer, Stale>, now: number): boolean {
+export function takeAnswer(
+  lease: Lease,
+  pledge: Pledge,
+  answer: Exclude<AcquireAnswer, Stale>,
+  now: number,
+): Payment | null {
   endWish(lease, pledge);
   if (answer.grants.length > 0 || answer.outcome === "granted")
     lease.limits = answer.grants.map((grant) => grant.limit);
@@ -77,13 +83,15 @@ export function takeAnswer(lease: Lease, pledge: Pledge, answer: Exclude<Acquire
     lease.grantedAt = now;
     lease.generation = pledge.request.generation;
     lease.refusal = null;
-    const paid = answer.grants.every((grant) => pledge.sentAt + grant.windowEndsInMs > now);
+    const payment = payWith(pledge, answer);
+    const paid = payment.validUntil > now;
     for (const grant of answer.grants) takeGrant(lease, pledge, grant, { paid, now });
-    if (!paid) addSpent(lease, pledge.request.hour, -pledge.request.cost);
-    return paid;
+    if (paid) return payment;
+    addSpent(lease, pledge.request.hour, -pledge.request.cost);
+    return null;
   }
   takeBack(lease, pledge);
-  for (const grant of answer.grants) noteRemaining(lease, grant, now);
+  for (const grant of answer.grants) noteRemaining(lease, pledge, grant);
   if (answer.code === "rate_limited" || answer.code === "quota_exhausted") {
     lease.refusal = {
       code: answer.code,
@@ -97,7 +105,14 @@ export function takeAnswer(lease: Lease, pledge: Pledge, answer: Exclude<Acquire
     lease.validUntil = 0;
     lease.grantedAt = 0;
   }
-  return false;
+  return null;
+}
+
+function payWith({ request, sentAt }: Pledge, { grants, validForMs }: Granted): Payment {
+  const from = grants.map(({ limit, windowStart }) => ({ counter: counterOf(limit), windowStart }));
+  const stands = request.ttlMs === 0 ? STRICT_ADMISSION_MS : validForMs;
+  const validUntil = sentAt + Math.min(stands, ...grants.map((grant) => grant.windowEndsInMs));
+  return { units: request.cost, from, at: sentAt, validUntil };
 }
 
 /** What was pledged is back in hand. */
@@ -184,7 +199,7 @@ function takeGrant(
   }
 }
 
-function noteRemaining(lease: Lease, grant: LimitGrant, now: number): void {
+function noteRemaining(lease: Lease, pledge: Pledge, grant: LimitGrant): void {
   const counter = counterOf(grant.limit);
   const hand = lease.hands.get(counter);
   if (hand?.windowStart === grant.windowStart) hand.remainingAtMeter = grant.remaining;
@@ -192,7 +207,8 @@ function noteRemaining(lease: Lease, grant: LimitGrant, now: number): void {
     lease.hands.set(counter, {
       limit: grant.limit,
       windowStart: grant.windowStart,
-      windowEndsAt: now + grant.windowEndsInMs,
+      // As for a grant: units that are given back into this hand must not outlive their window.
+      windowEndsAt: pledge.sentAt + grant.windowEndsInMs,
       units: 0,
       remainingAtMeter: grant.remaining,
     });

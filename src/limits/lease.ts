@@ -75,22 +75,39 @@ export function covers(lease: Lease, limits: readonly Limit[], cost: number, now
   return true;
 }
 
-/** Takes `cost` from every hand. Call only when `covers` says so, with nothing awaited in between. */
-export function spend(lease: Lease, limits: readonly Limit[], cost: number, now: number): void {
-  for (const limit of limits) {
-    const hand = lease.hands.get(counterOf(limit));
-    if (hand !== undefined) hand.units -= cost;
-  }
-  noteSpent(lease, cost, now);
+/** What a request was paid with. What is given back goes to these windows, and to no others. */
+export interface Payment {
+  readonly units: number;
+  readonly from: readonly { readonly counter: string; readonly windowStart: number }[];
+  /** When it was counted as spent, epoch ms: its hour is the hour of the report. */
+  readonly at: number;
+  /** Until then it may be admitted on: the lease stands, and none of the windows has ended. */
+  readonly validUntil: number;
 }
 
-/** Gives back what an admission at `admittedAt` took, where its windows still run. */
-export function unspend(lease: Lease, limits: readonly Limit[], cost: number, admittedAt: number): void {
+/** Takes `cost` from every hand. Call only when `covers` says so, with nothing awaited in between. */
+export function spend(lease: Lease, limits: readonly Limit[], cost: number, now: number): Payment {
+  const from: { readonly counter: string; readonly windowStart: number }[] = [];
+  let { validUntil } = lease;
   for (const limit of limits) {
-    const hand = lease.hands.get(counterOf(limit));
-    if (hand?.windowStart === windowAt(limit.window, admittedAt).start) hand.units += cost;
+    const counter = counterOf(limit);
+    const hand = lease.hands.get(counter);
+    if (hand === undefined) continue;
+    hand.units -= cost;
+    validUntil = Math.min(validUntil, hand.windowEndsAt);
+    from.push({ counter, windowStart: hand.windowStart });
   }
-  noteSpent(lease, -cost, admittedAt);
+  noteSpent(lease, cost, now);
+  return { units: cost, from, at: now, validUntil };
+}
+
+/** Gives back what a request was paid with, where its windows still run. */
+export function unspend(lease: Lease, payment: Payment): void {
+  for (const { counter, windowStart } of payment.from) {
+    const hand = lease.hands.get(counter);
+    if (hand?.windowStart === windowStart) hand.units += payment.units;
+  }
+  noteSpent(lease, -payment.units, payment.at);
 }
 
 /** The remembered refusal that still holds for this cost on these limits, if any. */

@@ -1,6 +1,7 @@
 import type { AcquireAnswer, AcquireRequest } from "../../src/limits/acquire.ts";
 import {
   covers,
+  type Payment,
   type Lease,
   newLease,
   refusedUntil,
@@ -108,8 +109,7 @@ export class LeaseWorld {
     const lease = this.#lease(isolate);
     const { now } = this;
     if (this.#covers(lease, cost)) {
-      spend(lease, this.limits, cost, now);
-      this.#count(isolate, cost);
+      this.#count(isolate, spend(lease, this.limits, cost, now));
       if (renewalDue(lease, this.limits, RENEW_AHEAD_MS, now)) this.#renew(isolate);
       this.#scheduleRelease(isolate);
       return;
@@ -123,9 +123,9 @@ export class LeaseWorld {
       return;
     }
     const pledge = askForRequest(lease, { ...this.#asker(isolate), cost, now });
-    this.#call(isolate, pledge, (answer, paid) => {
+    this.#call(isolate, pledge, (answer, payment) => {
       if (answer === null) this.failed++;
-      else if (paid) this.#count(isolate, cost);
+      else if (payment !== null) this.#count(isolate, payment);
       else if (answer.outcome === "granted" || this.#covers(lease, cost)) this.#serve(isolate, cost, round + 1);
       else this.refused++;
       this.#scheduleRelease(isolate);
@@ -158,12 +158,12 @@ export class LeaseWorld {
     this.#at(Math.max(this.now, lease.validUntil) + 100, look);
   }
 
-  #call(isolate: number, pledge: Pledge, done: (answer: AcquireAnswer | null, paid: boolean) => void): void {
+  #call(isolate: number, pledge: Pledge, done: (answer: AcquireAnswer | null, payment: Payment | null) => void): void {
     const lease = this.#lease(isolate);
     const { latencyMs, faults } = this.#options;
     const lost = (): void => {
       oweAgain(lease, pledge);
-      done(null, false);
+      done(null, null);
     };
     if (this.#lose(faults.loseRequest)) {
       this.#at(this.now + 4 * latencyMs, lost);
@@ -195,16 +195,16 @@ export class LeaseWorld {
     return { outcome: "refused", code, violated, retryAfterMs, grants };
   }
 
-  #count(isolate: number, cost: number): void {
+  #count(isolate: number, payment: Payment): void {
     const { limits, now: admittedAt } = this;
     this.admitted++;
-    this.#charge(limits, cost, admittedAt);
+    this.#charge(limits, payment.units, admittedAt);
     if (!this.#lose(this.#options.faults.refund)) return;
     const lease = this.#lease(isolate);
     this.#at(admittedAt + Math.floor(this.#options.random() * 3_000), () => {
       this.refunded++;
-      unspend(lease, limits, cost, admittedAt);
-      this.#charge(limits, -cost, admittedAt);
+      unspend(lease, payment);
+      this.#charge(limits, -payment.units, admittedAt);
       this.#scheduleRelease(isolate);
     });
   }
