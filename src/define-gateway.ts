@@ -26,7 +26,11 @@ export function defineGateway(config: GatewayConfig) {
   return {
     async fetch(request, env, ctx): Promise<Response> {
       const installed = install(config, env);
-      return installed.ok ? await answer(request, { ...installed.value, ctx }) : misconfigured(installed.error);
+      if (!installed.ok) return misconfigured(installed.error);
+      const answering = answer(request, { ...installed.value, ctx });
+      // A client that goes away must not take the event of its request with it.
+      ctx.waitUntil(answering);
+      return await answering;
     },
     async queue(batch, env): Promise<void> {
       await consumeUsage(batch, env);

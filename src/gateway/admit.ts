@@ -53,7 +53,7 @@ export interface AdmitInput {
 
 export interface Admitted {
   readonly outcome: "admitted";
-  /** The moment of the decision, epoch ms: the hour it falls in is the hour the meter counts. */
+  /** When it was paid for, epoch ms: the hour this falls in is the hour in which the meter counts it. */
   readonly at: number;
   readonly limits: readonly LimitView[];
   readonly degraded: boolean;

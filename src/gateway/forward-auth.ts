@@ -31,7 +31,7 @@ const AUTHORIZE_PATH = "/_latchkey/v1/authorize";
 const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/;
 const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 /** What is in no target that came in by HTTP: white space, a fragment. Other control characters are in no header field. */
-const NOT_IN_TARGET = /[\s#]/;
+const NOT_IN_TARGET = /[^\x21-\x7e]|#/;
 
 /**
  * What the proxy asks about:

@@ -16,6 +16,7 @@ import type { Admission } from "./outcome.ts";
 import { addCorsHeaders, decidePreflight } from "./preflight.ts";
 import { type Facts, record, recordSync } from "./record.ts";
 import { type Survey, surveyRequest } from "./survey.ts";
+import { percentDecoded, withoutParameter } from "./upstream-url.ts";
 
 /** One request's way, in order: route, credential, check, forward, answer, record. Each step is a file of its own. */
 
@@ -124,10 +125,26 @@ export function demandOf(route: CompiledRoute) {
   return { workspace: route.upstream.workspace, environments: route.environments, scopes: route.scopes };
 }
 
+const KEY_IN_URL: Problem = {
+  code: "credential_in_query",
+  detail: "The URL contains the API key. URLs are logged: send it in a header, and replace this key.",
+};
+
+/** Whether the key stands in the URL anywhere but where the route takes it and Latchkey removes it. */
+function isKeyInUrl(url: string, { presentedKey, via }: Credential, keyInQuery: string | null): boolean {
+  const queryStart = url.indexOf("?");
+  const rest =
+    via === "query" && keyInQuery !== null && queryStart >= 0
+      ? url.slice(0, queryStart) + withoutParameter(url.slice(queryStart), keyInQuery)
+      : url;
+  return rest.includes(presentedKey) || (rest.includes("%") && percentDecoded(rest).includes(presentedKey));
+}
+
 /** What can be refused before a key is looked at, so that nothing is charged for it. */
 function prepare(request: Request, route: CompiledRoute, credential: Credential | null): Survey | Problem {
   const survey = surveyRequest(request, credential?.presentedKey ?? null);
   if (!survey.ok) return survey.error;
+  if (credential !== null && isKeyInUrl(request.url, credential, route.keyInQuery)) return KEY_IN_URL;
   if (isDeclaredTooLarge(request, route.maxBodyBytes)) {
     return { code: "body_too_large", detail: `The body is larger than ${route.maxBodyBytes} bytes.` };
   }
@@ -203,7 +220,8 @@ function endingOf(forwarded: Forwarded, admission: Admission, journey: Journey, 
     return { response, status: response.status, code: "allowed", cost: admission.cost };
   }
   const { failure } = forwarded;
-  const refunded = journey.route?.refundOn.some((reason) => reason === failure.code) === true;
+  // Who leaves early has nothing back: the origin may have done its work.
+  const refunded = !failure.clientGone && journey.route?.refundOn.some((reason) => reason === failure.code) === true;
   if (refunded) admission.refund();
   const response = problemOf(failure, journey, surroundings);
   addToAnswer(response.headers, { admission, requestId: journey.requestId, ownMs: null });

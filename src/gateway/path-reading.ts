@@ -58,6 +58,8 @@ function isOdd(code: number): boolean {
   }
 }
 
+const UTF8 = new TextEncoder();
+
 /** The strict reading, all visible ASCII; `null` where a NUL stands in the path. A `%` without two hex digits counts as `%25`. */
 export function canonicalPath(path: string): string | null {
   let read = "";
@@ -73,7 +75,7 @@ export function canonicalPath(path: string): string | null {
       read += code === PERCENT ? "%25" : canonicalByte(code, false);
     } else {
       const character = String.fromCodePoint(path.codePointAt(index) ?? code);
-      for (const part of new TextEncoder().encode(character)) read += canonicalByte(part, true);
+      for (const part of UTF8.encode(character)) read += canonicalByte(part, true);
       index += character.length - 1;
     }
   }

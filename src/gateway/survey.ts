@@ -35,7 +35,9 @@ const LINE_OVERHEAD_BYTES = 4;
  * - `Expect`: answered by the server in front, and origins must not see it twice (RFC 9110 §10.1.1).
  */
 const WITHHELD: ReadonlySet<string> = new Set([
+  "client-ip",
   "expect",
+  "fastly-client-ip",
   "forwarded",
   "http2-settings",
   "traceparent",
@@ -45,10 +47,12 @@ const WITHHELD: ReadonlySet<string> = new Set([
   "x-http-method",
   "x-http-method-override",
   "x-method-override",
+  "x-original-forwarded-for",
   "x-original-host",
   "x-original-method",
   "x-original-uri",
   "x-original-url",
+  "x-override-url",
   "x-real-ip",
   "x-request-id",
   "x-rewrite-url",
@@ -81,7 +85,8 @@ export function surveyRequest(request: Surveyed, presentedKey: string | null): R
 function isWithheld(name: string): boolean {
   if (!name.includes("_")) return WITHHELD.has(name) || isIdentity(name);
   const folded = name.replaceAll("_", "-");
-  return WITHHELD.has(folded) || isIdentity(folded);
+  // What the platform sets, it sets with hyphens: `CF_Connecting_IP` is somebody's who wants to be taken for another.
+  return WITHHELD.has(folded) || isIdentity(folded) || folded.startsWith("cf-");
 }
 
 /** Names that Latchkey alone may use towards the origin. */

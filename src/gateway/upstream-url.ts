@@ -70,16 +70,13 @@ export function withoutPrefix(path: string, prefix: string): string {
   let end = 0;
   for (let slashes = cut.split("/").length - 1; slashes > 0 && end >= 0; slashes--) end = path.indexOf("/", end + 1);
   const head = end < 0 ? path : path.slice(0, end);
-  if (head !== cut && decoded(head) !== cut) return path;
+  if (head !== cut && percentDecoded(head) !== cut) return path;
   return end < 0 ? "/" : path.slice(end);
 }
 
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+/** Octets that are percent-encoded ASCII stand for themselves; whatever else is encoded stays. */
+export function percentDecoded(text: string): string {
+  return text.replace(/%([2-7][0-9a-f])/gi, (_whole, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
 /** Takes every occurrence of a parameter out of `?a=1&b=2` and leaves the others as they were spelt. */

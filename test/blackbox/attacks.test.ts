@@ -1,3 +1,5 @@
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { exchangeOctets, openTarget } from "../support/contract.ts";
 import type { Target } from "../support/contract.ts";
@@ -109,4 +111,70 @@ describe("an admin key that wants to be root", () => {
     const answer = await target.api.call("PATCH", `/keys/${writer.id}`, { body: { policy: null }, token: writer.key });
     expect([answer.status, answer.body]).toEqual([200, expect.objectContaining({ policy: { strict: true } })]);
   });
+});
+
+/** Sends a request and resets the connection before the origin has answered. */
+function sendAndLeave(head: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(target.server.port, "127.0.0.1", () => {
+      socket.write(head);
+      setTimeout(() => {
+        socket.resetAndDestroy();
+        resolve();
+      }, 150);
+    });
+    socket.once("error", reject);
+  });
+}
+
+describe("a client that leaves before its answer", () => {
+  test("is charged and recorded all the same", async () => {
+    const { id, key, lineageId } = await target.api.issue({
+      limits: [{ name: "daily", limit: 100, window: "day", kind: "quota" }],
+    });
+    const head = `POST /slow/400 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer ${key}\r\nContent-Length: 0\r\n\r\n`;
+    for (let index = 0; index < 10; index++) await sendAndLeave(head);
+    const usage = async () => {
+      const answer = await target.api.call<{ totals: { requests: number; cost: number } }>(
+        "GET",
+        `/usage?lineage=${lineageId}`,
+      );
+      return answer.body.totals;
+    };
+    await expect.poll(usage, { timeout: 20_000, interval: 500 }).toMatchObject({ requests: 10, cost: 10 });
+    await sleep(1_000);
+    const look = await target.send("/_latchkey/v1/whoami", { key });
+    expect(look.text).toContain(`"remaining":90`);
+    expect(id).toMatch(/^key_/);
+  });
+});
+
+describe("the raw key in a URL", () => {
+  test.each([
+    (key: string) => `/x?k[]=a${key}`,
+    (key: string) => `/x?k=%25${key}`,
+    (key: string) => `/files/${key}`,
+    (key: string) => `/x?k=${key.replaceAll("_", "%5F")}`,
+  ])("beside the same key in a header, it never reaches the origin: %#", async (path) => {
+    const { key } = await target.api.issue();
+    const answer = await target.send(path(key), { key });
+    expect(answer.status).toBe(400);
+    expect(answer.text).toContain("credential_in_query");
+  });
+});
+
+test("what claims to come from the platform with underscores never reaches the origin", async () => {
+  const { key } = await target.api.issue();
+  const answer = await send([
+    "GET /x HTTP/1.1",
+    "Host: h",
+    `Authorization: Bearer ${key}`,
+    "CF_Connecting_IP: 198.51.100.6",
+    "Client-IP: 198.51.100.6",
+    "Connection: close",
+    "",
+    "",
+  ]);
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  expect(answer).not.toContain("198.51.100.6");
 });
