@@ -130,13 +130,17 @@ const KEY_IN_URL: Problem = {
   detail: "The URL contains the API key. URLs are logged: send it in a header, and replace this key.",
 };
 
+/** A shorter text may stand in a path by chance; only imported keys can be shorter. */
+const TELLING_KEY_CHARACTERS = 20;
+
 /** Whether the key stands in the URL anywhere but where the route takes it and Latchkey removes it. */
-function isKeyInUrl(url: string, { presentedKey, via }: Credential, keyInQuery: string | null): boolean {
-  const queryStart = url.indexOf("?");
+function isKeyInUrl(url: string, presentedKey: string, keyInQuery: string | null): boolean {
+  if (presentedKey.length < TELLING_KEY_CHARACTERS) return false;
+  const queryStart = keyInQuery === null ? -1 : url.indexOf("?");
   const rest =
-    via === "query" && keyInQuery !== null && queryStart >= 0
-      ? url.slice(0, queryStart) + withoutParameter(url.slice(queryStart), keyInQuery)
-      : url;
+    keyInQuery === null || queryStart < 0
+      ? url
+      : url.slice(0, queryStart) + withoutParameter(url.slice(queryStart), keyInQuery);
   return rest.includes(presentedKey) || (rest.includes("%") && percentDecoded(rest).includes(presentedKey));
 }
 
@@ -144,7 +148,7 @@ function isKeyInUrl(url: string, { presentedKey, via }: Credential, keyInQuery: 
 function prepare(request: Request, route: CompiledRoute, credential: Credential | null): Survey | Problem {
   const survey = surveyRequest(request, credential?.presentedKey ?? null);
   if (!survey.ok) return survey.error;
-  if (credential !== null && isKeyInUrl(request.url, credential, route.keyInQuery)) return KEY_IN_URL;
+  if (credential !== null && isKeyInUrl(request.url, credential.presentedKey, route.keyInQuery)) return KEY_IN_URL;
   if (isDeclaredTooLarge(request, route.maxBodyBytes)) {
     return { code: "body_too_large", detail: `The body is larger than ${route.maxBodyBytes} bytes.` };
   }

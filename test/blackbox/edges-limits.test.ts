@@ -129,6 +129,32 @@ describe("several isolates share one balance", () => {
   });
 });
 
+describe("looking at a key", () => {
+  it("units in the hand of an isolate that only looks at the key come back to those who use it", async () => {
+    const [looker, user] = harness.edges;
+    if (looker === undefined || user === undefined) throw new RangeError("no edges");
+    const { key } = await control(harness.home).issue({
+      limits: [{ name: "daily", limit: 400, window: "day", kind: "quota" }],
+    });
+    const use = async (edge: Edge, count: number): Promise<number> => {
+      const statuses = await Promise.all(
+        Array.from({ length: count }, async () => (await edge.fetch("/limited", { headers: bearer(key) })).status),
+      );
+      return statuses.filter((status) => status === 200).length;
+    };
+    let passed = 0;
+    for (let burst = 0; burst < 4; burst++) passed += await use(looker, 30);
+    const lookUntil = Date.now() + 6_000;
+    while (Date.now() < lookUntil) {
+      expect((await looker.fetch("/_latchkey/v1/whoami", { headers: bearer(key) })).status).toBe(200);
+      await sleep(1_000);
+      passed += await use(user, 60);
+    }
+    expect(passed).toBeLessThanOrEqual(400);
+    expect(passed).toBeGreaterThanOrEqual(392);
+  });
+});
+
 describe("the warm path touches no storage", () => {
   it("1,000 warm requests of a hot key read KV at most twice, call the meter at most 20 times and send at most 20 messages", async () => {
     const [edge] = harness.edges;
