@@ -77,6 +77,7 @@ export type AdmitOutcome =
 const MAX_ROUNDS = 4;
 /** After a failed call nobody waits for that meter for this long. */
 const UNREACHABLE_MEMORY_MS = 1_000;
+
 /** One meter that the request draws on: its lineage's, or its owner's. */
 interface Account {
   readonly name: string;

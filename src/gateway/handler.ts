@@ -36,8 +36,10 @@ interface Journey {
   readonly clientIp: string | null;
   route: CompiledRoute | null;
   record: EdgeRecord | null;
-  /** The moment of the decision. */
-  decidedAt: number;
+  /** When it was paid for, or refused: the time of the event. */
+  time: number;
+  /** What it took to decide. */
+  authMs: number;
 }
 
 export const KEY_MISSING: Problem = {
@@ -59,7 +61,8 @@ export async function handle(request: Request, requestId: string, surroundings: 
     clientIp: clientIpOf(request),
     route: null,
     record: null,
-    decidedAt: startedAt,
+    time: startedAt,
+    authMs: 0,
   };
   const { table } = surroundings.isolate;
   // Before anything reads it: what is too long is not worth the reading.
@@ -68,7 +71,10 @@ export async function handle(request: Request, requestId: string, surroundings: 
   const pathname = pathnameOf(request.url);
 
   const preflight = decidePreflight(table, { method: request.method, headers: request.headers, host, pathname });
-  if (preflight.kind === "answer") return preflight.response;
+  if (preflight.kind === "answer") {
+    preflight.response.headers.set("X-Request-Id", requestId);
+    return preflight.response;
+  }
   if (preflight.kind === "pass") {
     return await passPreflight(journey, preflight.match.route, surroundings);
   }
@@ -106,13 +112,14 @@ export async function handle(request: Request, requestId: string, surroundings: 
     },
     surroundings.isolate.parts,
   );
+  journey.authMs = Date.now() - startedAt;
   if (!outcome.ok) {
     journey.record = outcome.refusal.record;
-    journey.decidedAt = Date.now();
+    journey.time = Date.now();
     return refuse(outcome.refusal, journey, surroundings);
   }
   journey.record = outcome.admission.record;
-  journey.decidedAt = outcome.at;
+  journey.time = outcome.at;
   const forwarded = await send(
     journey,
     { route: match.route, survey: prepared, admission: outcome.admission },
@@ -266,12 +273,12 @@ function knownOf(journey: Journey) {
   const { request, route } = journey;
   return {
     requestId: journey.requestId,
-    time: journey.decidedAt,
+    time: journey.time,
     record: journey.record,
     method: request.method,
     upstream: route?.upstream.name ?? null,
     route: route?.template ?? null,
-    authMs: journey.decidedAt - journey.startedAt,
+    authMs: journey.authMs,
     ...networkOf(request),
     clientIp: journey.clientIp,
     userAgent: request.headers.get("User-Agent"),
