@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -116,6 +117,9 @@ test("the page works without scripts or anything from elsewhere, and has a place
     /^default-src 'none'; style-src 'sha256-[A-Za-z0-9+/=]+'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'$/,
   );
   const page = await response.text();
+  // What the browser will hash is what stands between the tags, to the last space.
+  const style = /<style>(.*?)<\/style>/s.exec(page)?.[1] ?? "";
+  expect(policy).toContain(`'sha256-${createHash("sha256").update(style).digest("base64")}'`);
   expect(page).not.toMatch(/<script|<link|<img|@import|url\(|\son[a-z]+=/i);
   for (const [where, methods] of Object.entries<Parsed>(document.paths)) {
     for (const operation of Object.values<Parsed>(methods)) {
