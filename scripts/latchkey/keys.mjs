@@ -55,7 +55,7 @@ const list = {
     plan: { type: "string", value: "PLAN", help: "on this plan" },
     "expires-before": { type: "string", value: "WHEN", help: "30d from now, a date or a time" },
     "last-used-before": { type: "string", value: "WHEN", help: "90d ago, a date or a time; also those never used" },
-    "created-after": { type: "string", value: "WHEN", help: "7d ago, a date or a time" },
+    "created-after": { type: "string", value: "WHEN", help: "7d for seven days ago, a date or a time" },
     query: { type: "string", value: "WORDS", help: "words of name, owner or purpose, or the start of an id or hint" },
     limit: { type: "string", value: "N", help: "keys to a page (default 50, at most 200)" },
     cursor: { type: "string", value: "CURSOR", help: "the page after" },

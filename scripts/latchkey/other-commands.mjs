@@ -2,6 +2,7 @@ import { CONDITIONAL_OPTIONS, onlyOperand } from "./command.mjs";
 import { RefusedError, UsageError } from "./errors.mjs";
 import { printJson, readPages } from "./pages.mjs";
 import { list, table } from "./terminal.mjs";
+import { usageFormats } from "./usage-formats.mjs";
 import { showLimit, toLimit, toObject, toPast } from "./values.mjs";
 
 /**
@@ -89,7 +90,7 @@ const usage = {
   operands: [],
   summary: "what was asked of the API, by time and by whom",
   options: {
-    from: { type: "string", value: "WHEN", help: "7d ago, a date or a time" },
+    from: { type: "string", value: "WHEN", help: "7d for seven days ago, a date or a time" },
     to: { type: "string", value: "WHEN", help: "the same; default now" },
     granularity: { type: "string", value: "UNIT", help: "minute, hour (default) or day" },
     "group-by": { type: "string", value: "NAMES", help: `any of ${DIMENSIONS.join(",")}` },
@@ -132,7 +133,7 @@ const audit = {
     subject: { type: "string", value: "ID", help: "of a key or an owner" },
     actor: { type: "string", value: "ID", help: "root, or an admin key's id" },
     action: { type: "string", value: "ACTION", help: "key.create, key.revoke, …" },
-    from: { type: "string", value: "WHEN", help: "7d ago, a date or a time" },
+    from: { type: "string", value: "WHEN", help: "7d for seven days ago, a date or a time" },
     to: { type: "string", value: "WHEN", help: "the same" },
     limit: { type: "string", value: "N", help: "entries to a page (default 50, at most 200)" },
     cursor: { type: "string", value: "CURSOR", help: "the page after" },
@@ -214,7 +215,7 @@ const whoami = {
 };
 
 /** @type {readonly Command[]} */
-export const OTHER_COMMANDS = [ownersList, ownersShow, ownersSet, usage, audit, auditVerify, whoami];
+export const OTHER_COMMANDS = [ownersList, ownersShow, ownersSet, usage, usageFormats, audit, auditVerify, whoami];
 
 /**
  * @param {Context} context

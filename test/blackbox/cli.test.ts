@@ -119,3 +119,24 @@ test("what the API refuses ends with 1, its code and its request; a server that 
   const nobody = await latchkey("keys", "list", "--url", "http://127.0.0.1:1");
   expect(nobody.code).toBe(3);
 });
+
+test("the use of each key format is reported: by prefix, and of imported keys", async () => {
+  const legacy = `legacy-${randomBytes(16).toString("hex")}`;
+  const file = path.join(directory, "legacy.json");
+  const value = createHash("sha256").update(legacy).digest("hex");
+  const one = { name: "Old", owner: "formats", environment: "live", scopes: ["reports:read"] };
+  await writeFile(file, JSON.stringify([{ ...one, hash: { algorithm: "sha256", encoding: "hex", value } }]));
+  expect((await latchkey("keys", "import", file)).code).toBe(0);
+  const own = String((await json("keys", "create", ...NEW))["key"]);
+  for (const key of [legacy, legacy, legacy, own]) expect(await statusOf(key)).toBe(200);
+  const imported = async () => {
+    const { formats } = (await json("usage", "formats")) as { formats: Record<string, unknown>[] };
+    expect(formats.find(({ format }) => format === "lk")).toMatchObject({ keysUsed: expect.any(Number) });
+    return formats.find(({ format }) => format === "imported");
+  };
+  // Other tests of this file use an imported key too.
+  await expect
+    .poll(async () => Number((await imported())?.["allowed"]), { timeout: 15_000, interval: 500 })
+    .toBeGreaterThanOrEqual(3);
+  expect((await latchkey("usage", "formats")).stdout).toMatch(/^FORMAT +KEYS +KEYS USED +REQUESTS/);
+});
