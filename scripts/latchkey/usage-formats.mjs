@@ -62,7 +62,7 @@ async function readFormats(client) {
   /** @type {string | undefined} */
   let cursor;
   do {
-    const page = /** @type {Json} */ (await client.get("/keys", { limit: String(PAGE_KEYS), cursor }));
+    const page = await client.get("/keys", { limit: String(PAGE_KEYS), cursor });
     for (const { id, hint } of page["data"])
       formats.set(id, hint.startsWith("sha256:") ? "imported" : hint.split("_")[0]);
     cursor = page["nextCursor"] ?? undefined;
