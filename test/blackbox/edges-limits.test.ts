@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bearer, control } from "../support/control.ts";
-import { type Edge, type Edges, startEdges } from "../support/edges.ts";
+import { type Edge, type Edges, startEdges } from "../../scripts/lab/edges.ts";
 
 /** Several real isolates, one meter, real time: what the property tests show of the arithmetic, shown of the product. */
 

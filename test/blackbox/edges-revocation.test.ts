@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bearer, control, type IssuedKey } from "../support/control.ts";
-import { type Edge, type Edges, startEdges } from "../support/edges.ts";
+import { type Edge, type Edges, startEdges } from "../../scripts/lab/edges.ts";
 
 /** "A revoked key stops, everywhere, within 5 seconds": with KV left stale on purpose at every isolate. */
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { bearer, control } from "../support/control.ts";
-import { type Edge, type Edges, startEdges } from "../support/edges.ts";
+import { type Edge, type Edges, startEdges } from "../../scripts/lab/edges.ts";
 
 /** What clients see when a part fails: known-good keys go on as their policy says, unknown ones do not get in, nothing is lost. */
 

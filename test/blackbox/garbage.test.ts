@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { strangerKey } from "../support/contract.ts";
 import { bearer, control } from "../support/control.ts";
-import { type Edge, type Edges, startEdges } from "../support/edges.ts";
-import type { CallCounts } from "../support/faults.ts";
+import { type Edge, type Edges, startEdges } from "../../scripts/lab/edges.ts";
+import type { CallCounts } from "../../scripts/lab/faults.ts";
 
 /** What a stranger can make Latchkey do, counted in calls to its bindings. */
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { bearer, control } from "../support/control.ts";
-import { startEdges } from "../support/edges.ts";
-import type { Edges } from "../support/edges.ts";
+import { startEdges } from "../../scripts/lab/edges.ts";
+import type { Edges } from "../../scripts/lab/edges.ts";
 
 /** The other tests stand on this harness: an injected fault must really be one, and a cleared one must be gone. */
 

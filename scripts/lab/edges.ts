@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
 import type { V4WorkerOptions } from "miniflare";
-import { startDemoOrigin } from "../../scripts/demo-origin.ts";
-import { bundleWorker } from "../../scripts/local/bundle.ts";
-import type { Bundle } from "../../scripts/local/bundle.ts";
-import { readWorkerOptions } from "../../scripts/local/worker-options.ts";
+import { startDemoOrigin } from "../demo-origin.ts";
+import { bundleWorker } from "../local/bundle.ts";
+import type { Bundle } from "../local/bundle.ts";
+import { readWorkerOptions } from "../local/worker-options.ts";
 import { CALLS_PATH, FAULTS_PATH } from "./faults.ts";
 import type { CallCounts, Faults } from "./faults.ts";
 
