@@ -7,7 +7,7 @@ import { startDemoOrigin } from "../demo-origin.ts";
 import { bundleWorker } from "../local/bundle.ts";
 import type { Bundle } from "../local/bundle.ts";
 import { readWorkerOptions } from "../local/worker-options.ts";
-import { CALLS_PATH, FAULTS_PATH } from "./faults.ts";
+import { CALLS_PATH, CLOCK_PATH, FAULTS_PATH } from "./faults.ts";
 import type { CallCounts, Faults } from "./faults.ts";
 
 /**
@@ -41,6 +41,8 @@ export interface Edge {
    * registry's delivery to KV and meters, the consumer's to ledgers); on an edge, the gateway's.
    */
   readonly setFaults: (faults: Faults) => Promise<void>;
+  /** Sets this Worker's clock (on `home` that of the objects too) so far before or behind the machine's; 0 sets it right. */
+  readonly setClock: (offsetMs: number) => Promise<void>;
   /** How often this Worker called each binding method since the last `resetCalls`. */
   readonly calls: () => Promise<CallCounts>;
   readonly resetCalls: () => Promise<void>;
@@ -189,6 +191,7 @@ function makeEdge(name: string, rootToken: string, urls: ReadonlyMap<string, str
       return fetch(`${url()}${target}`, { redirect: "manual", ...init, headers: all });
     },
     setFaults: async (faults) => void (await send(FAULTS_PATH, { method: "POST", body: JSON.stringify(faults) })),
+    setClock: async (offsetMs) => void (await send(CLOCK_PATH, { method: "POST", body: JSON.stringify({ offsetMs }) })),
     calls: async () => (await (await send(CALLS_PATH)).json()) as CallCounts, // faulty-worker.ts answers in this shape
     resetCalls: async () => void (await send(CALLS_PATH, { method: "DELETE" })),
   };

@@ -29,7 +29,11 @@ export type Fault =
   /** The call is made, and its answer is lost: it rejects. */
   | (Reach & { readonly kind: "lost" })
   /** KV only: reads answer what was stored when the fault was set, whatever was written since. */
-  | (Reach & { readonly kind: "frozen" });
+  | (Reach & { readonly kind: "frozen" })
+  /** The call is not made, and is answered with `answer` as if it had been. */
+  | (Reach & { readonly kind: "skipped"; readonly answer: unknown })
+  /** `KEY_METER.acquire` only: a grant of units holds one more than the meter subtracted. */
+  | (Reach & { readonly kind: "generous" });
 
 export type Faults = Readonly<Partial<Record<BindingName, Fault>>>;
 
@@ -39,3 +43,5 @@ export type CallCounts = Readonly<Record<string, number>>;
 /** Paths that `faulty-worker.ts` answers itself. */
 export const FAULTS_PATH = "/__test/faults";
 export const CALLS_PATH = "/__test/calls";
+/** `POST { offsetMs }`: this Worker's clock reads so much more than the machine's from now on. */
+export const CLOCK_PATH = "/__test/clock";

@@ -9,7 +9,8 @@ import worker, {
   UsageLedger as RealUsageLedger,
   Verifier as RealVerifier,
 } from "../../src/index.ts";
-import { CALLS_PATH, FAULTS_PATH } from "./faults.ts";
+import type { AcquireAnswer } from "../../src/limits/acquire.ts";
+import { CALLS_PATH, CLOCK_PATH, FAULTS_PATH } from "./faults.ts";
 import type { BindingName, Fault, Faults } from "./faults.ts";
 
 /** Faults in force, each with the number of calls that it still meets. */
@@ -17,6 +18,14 @@ const active = new Map<string, { readonly fault: Fault; left: number }>();
 const calls = new Map<string, number>();
 /** What KV held when it was frozen; kept by every read that meets a `frozen` fault. */
 let snapshot: ReadonlyMap<string, string> = new Map();
+
+/**
+ * The clock of this isolate, with everything in it: handlers, objects, and all that asks `Date.now()`. Timers and alarms go
+ * by the machine's clock, as they do when a real clock is set.
+ */
+const machineNow = Date.now.bind(Date);
+let clockOffsetMs = 0;
+Date.now = () => machineNow() + clockOffsetMs;
 
 const NAMESPACES: ReadonlySet<string> = new Set([
   "KEY_REGISTRY",
@@ -58,6 +67,13 @@ function readFrozen(method: string, keys: unknown, options: unknown): unknown {
   return Array.isArray(keys) ? new Map(keys.map((key) => [key, shape(read(key))])) : shape(read(keys));
 }
 
+/** What a meter that is off by one would answer. */
+function addOneUnit(answer: AcquireAnswer): AcquireAnswer {
+  if (answer.outcome !== "granted") return answer;
+  const grants = answer.grants.map((grant) => (grant.granted === 0 ? grant : { ...grant, granted: grant.granted + 1 }));
+  return { ...answer, grants };
+}
+
 async function inject(
   binding: string,
   method: string,
@@ -78,6 +94,10 @@ async function inject(
       throw lostConnection(false);
     case "frozen":
       return method === "get" || method === "getWithMetadata" ? readFrozen(method, args[0], args[1]) : await call();
+    case "skipped":
+      return fault.answer;
+    case "generous":
+      return addOneUnit((await call()) as AcquireAnswer); // this fault is for `acquire` alone
   }
 }
 
@@ -155,6 +175,10 @@ export default {
       const counts = Object.fromEntries(calls);
       if (request.method === "DELETE") calls.clear();
       return Response.json(counts);
+    }
+    if (pathname === CLOCK_PATH) {
+      ({ offsetMs: clockOffsetMs } = await request.json<{ readonly offsetMs: number }>());
+      return Response.json({});
     }
     return await worker.fetch(request, wrapEnv(env), ctx);
   },
