@@ -1,0 +1,37 @@
+import { figure } from "../report/table.ts";
+import type { Target } from "../report/table.ts";
+
+/** The value at or below which so many of a hundred lie; NaN of none. */
+export function percentile(values: readonly number[], percent: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? Number.NaN;
+}
+
+export interface Spread {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+export function spreadOf(values: readonly number[]): Spread {
+  return { p50: percentile(values, 50), p99: percentile(values, 99), max: percentile(values, 100) };
+}
+
+export function spreadText({ p50, p99, max }: Spread): string {
+  return `p50 ${figure(p50)} ms, p99 ${figure(p99)} ms, max ${figure(max)} ms`;
+}
+
+/** A figure that must not be larger. One that was not measured is a miss. */
+export function atMost(name: string, measured: number, bound: number, unit = ""): Target {
+  const say = (value: number): string => `${figure(value)}${unit}`;
+  return { name, wanted: `≤ ${say(bound)}`, measured: say(measured), held: measured <= bound };
+}
+
+export function atLeast(name: string, measured: number, bound: number, unit = ""): Target {
+  const say = (value: number): string => `${figure(value)}${unit}`;
+  return { name, wanted: `≥ ${say(bound)}`, measured: say(measured), held: measured >= bound };
+}
+
+export function exactly(name: string, measured: number, wanted: number): Target {
+  return { name, wanted: figure(wanted), measured: figure(measured), held: measured === wanted };
+}
