@@ -80,6 +80,8 @@ export interface Refused {
   readonly retryAfterMs: number;
   /** The limits as they stand; nothing was granted. Empty when it is the key that is refused. */
   readonly grants: readonly LimitGrant[];
+  /** How long the refusal may be remembered, ms: longer when many ask. Where it is not said, a quarter of a second. */
+  readonly askAgainInMs?: number;
 }
 
 /** The caller's record is old: here is the newest. Nothing was granted or counted; ask again with it. */

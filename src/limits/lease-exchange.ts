@@ -30,6 +30,8 @@ export interface AskInput {
   readonly cost: number;
   readonly ttlMs: number;
   readonly now: number;
+  /** What the caller knows that it will need, whatever the recent rate says: a broker knows what it is asked for. */
+  readonly leastWant?: number;
 }
 
 /** For the request in hand, which costs something: what the hand holds is pledged to it, so that nobody else spends it meanwhile. */
@@ -80,6 +82,7 @@ export function takeAnswer(
     lease.limits = answer.grants.map((grant) => grant.limit);
   if (answer.outcome === "granted") {
     lease.validUntil = Math.max(lease.validUntil, pledge.sentAt + answer.validForMs);
+    lease.spanMs = answer.validForMs;
     lease.grantedAt = now;
     lease.generation = pledge.request.generation;
     lease.refusal = null;
@@ -97,7 +100,7 @@ export function takeAnswer(
       code: answer.code,
       violated: answer.violated,
       minimumCost: pledge.request.cost,
-      until: now + Math.min(REFUSAL_MEMORY_MS, answer.retryAfterMs),
+      until: now + Math.min(answer.askAgainInMs ?? REFUSAL_MEMORY_MS, answer.retryAfterMs),
       retryAt: now + answer.retryAfterMs,
     };
   } else {
@@ -138,7 +141,7 @@ function endWish(lease: Lease, { request }: Pledge): void {
 }
 
 function openAsk(lease: Lease, input: AskInput, hand: Pick<AcquireRequest, "want" | "holdings" | "returned">): Pledge {
-  const { now, ...asked } = input;
+  const { now, leastWant: _, ...asked } = input;
   const request: AcquireRequest = { ...asked, ...hand, hour: hourOf(now), spent: lease.spent };
   lease.spent = [];
   lease.spentSinceAsked = 0;
@@ -147,12 +150,12 @@ function openAsk(lease: Lease, input: AskInput, hand: Pick<AcquireRequest, "want
 }
 
 /** What the recent rate would use in one lease; nothing when strict, or for a key that was quiet. */
-function wish(lease: Lease, { cost, ttlMs, now }: AskInput): number {
+function wish(lease: Lease, { cost, ttlMs, now, leastWant = 0 }: AskInput): number {
   const elapsed = now - lease.askedAt;
-  if (ttlMs === 0 || elapsed > 2 * ttlMs) return 0;
+  if (ttlMs === 0 || elapsed > 2 * ttlMs) return leastWant;
   // Refunds may outweigh what was spent; a wish below nothing would hand back units that are not there.
   const rate = (Math.max(0, lease.spentSinceAsked) + cost) / Math.max(elapsed, RATE_SPAN_MIN_MS);
-  return Math.ceil(rate * ttlMs * WISH_MARGIN);
+  return Math.max(leastWant, Math.ceil(rate * ttlMs * WISH_MARGIN));
 }
 
 /** A hand far larger than the wish goes back in part: others may need it. Hands of windows that are over are dropped. */

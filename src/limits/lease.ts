@@ -9,6 +9,8 @@ import { counterOf, hourOf, windowAt, windowSeconds } from "./window.ts";
 export interface Lease {
   /** Admissions stand until here without asking. 0: never granted. */
   validUntil: number;
+  /** How long the last admission was for, ms: what is left of it says how old it is. */
+  spanMs: number;
   /** The last time that the meter granted, for the grace when it cannot be reached. */
   grantedAt: number;
   readonly hands: Map<string, Hand>;
@@ -52,6 +54,7 @@ export interface RememberedRefusal {
 export function newLease(): Lease {
   return {
     validUntil: 0,
+    spanMs: 0,
     grantedAt: 0,
     hands: new Map(),
     limits: [],
@@ -178,6 +181,8 @@ function noteSpent(lease: Lease, units: number, now: number): void {
 export function addSpent(lease: Lease, hour: number, units: number): void {
   const index = lease.spent.findIndex((entry) => entry.hour === hour);
   const entry = lease.spent[index];
-  if (entry === undefined) lease.spent.push({ hour, units });
+  if (entry === undefined) {
+    if (units !== 0) lease.spent.push({ hour, units });
+  } else if (entry.units + units === 0) lease.spent.splice(index, 1);
   else lease.spent[index] = { hour, units: entry.units + units };
 }

@@ -40,6 +40,18 @@ export function prudentShare(input: SizingInput): number {
   return share < LEAST_SHARE_UNITS ? 0 : share;
 }
 
+/**
+ * The most that a broker hands on ahead of need, out of its own hand. Its hand is small already, and units that are left
+ * over in it come back by the same lease; so each holder may have a generous part.
+ */
+export function shareOfHand(units: number, holders: number): number {
+  const share = Math.floor(units / SHARE_OF_HAND / holders);
+  return share < LEAST_SHARE_UNITS ? 0 : share;
+}
+
+/** Half of it stays for those who come next. */
+const SHARE_OF_HAND = 2;
+
 /** A crash may leave at most this part of a limit unused. */
 const RESERVE_SHARE_OF_LIMIT = 20;
 /** Enough for a hot key to need few rows: one row for 64 units. */
