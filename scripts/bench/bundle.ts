@@ -22,8 +22,8 @@ export interface Settings {
 }
 
 export function readSettings(emptyDirectory: string): Settings {
-  // wrangler has checked the file; its types leave these shapes open.
-  return readWorkerOptions(emptyDirectory).config as unknown as Settings;
+  // wrangler has checked the file; its own type leaves these shapes open.
+  return readWorkerOptions(emptyDirectory).config;
 }
 
 export interface BundleOptions {

@@ -1,12 +1,11 @@
 import path from "node:path";
-import { generateKey } from "../../src/keys/generate.ts";
 import { digestKey } from "../../src/keys/digest.ts";
 import { bundleEntry } from "./bundle.ts";
-import { COMMON_HEADERS, REQUEST_PATH } from "./candidate.ts";
-import type { Candidate, RequestShape, Running } from "./candidate.ts";
+import type { Candidate, Running } from "./candidate.ts";
 import { importKeys, issueKey, revokeKey } from "./control.ts";
 import { GATEWAY_SERVICE, startGateway } from "./gateway.ts";
 import type { Gateway, GatewayOptions } from "./gateway.ts";
+import { keyedRequest, newKey } from "./keyed-request.ts";
 
 /** Latchkey as shipped, in each of the situations that a request can meet. */
 
@@ -17,16 +16,6 @@ type Situation = Pick<Candidate, "name" | "about" | "floor"> & {
     gateway: Gateway,
   ) => Promise<Pick<Running, "requests" | "expectedStatus" | "once"> & { readonly url?: string }>;
 };
-
-export function keyedRequest(key: string): RequestShape {
-  return { method: "GET", path: REQUEST_PATH, headers: { ...COMMON_HEADERS, authorization: `Bearer ${key}` } };
-}
-
-const randomBytes = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
-
-export function newKey(): string {
-  return generateKey({ prefix: "lk", environment: "live", randomBytes });
-}
 
 /** Requests with a key that no isolate has seen: each costs the run a key. */
 export const COLD_KEYS = 3_000;

@@ -5,13 +5,14 @@ import type { Candidate } from "./candidate.ts";
 import { LATCHKEY, startToProfile } from "./latchkey.ts";
 import { loadClosed, started } from "./measure.ts";
 import type { Round, Started } from "./measure.ts";
+import { NAIVE } from "./naive.ts";
 import { PEERS } from "./peers/index.ts";
 import { profileWhile, summarize } from "./profile.ts";
 import { GATEWAY_SERVICE } from "./gateway.ts";
 import { say, withSession } from "./session.ts";
 import { pairedRatio, spreadOf } from "./statistics.ts";
 
-const CANDIDATES: readonly Candidate[] = [FLOOR, HONO, ...LATCHKEY, ...PEERS];
+const CANDIDATES: readonly Candidate[] = [FLOOR, HONO, ...LATCHKEY, NAIVE, ...PEERS];
 
 export interface BenchOptions {
   readonly only: readonly string[] | null;

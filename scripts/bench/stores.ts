@@ -20,6 +20,8 @@ export interface Stores {
   /** `127.0.0.1:PORT`, for an `external` service. */
   readonly kvAddress: string;
   readonly queueAddress: string;
+  /** Puts a value into KV without counting it. */
+  readonly putKv: (key: string, value: string) => void;
   readonly counts: () => Readonly<StoreCounts>;
   /** Bodies of the messages since the last call, where they are kept. */
   readonly takeMessages: () => readonly Buffer[];
@@ -43,6 +45,7 @@ export async function startStores(keepMessages = false): Promise<Stores> {
   return {
     kvAddress: kv.address,
     queueAddress: queue.address,
+    putKv: (key, value) => void kept.set(key, Buffer.from(value)),
     counts: () => ({ ...counts }),
     takeMessages: () => {
       const taken = messages;
