@@ -18,18 +18,20 @@ export function spreadOf(values: readonly number[]): Spread {
 }
 
 export function spreadText({ p50, p99, max }: Spread): string {
-  return `p50 ${figure(p50)} ms, p99 ${figure(p99)} ms, max ${figure(max)} ms`;
+  return `p50 ${say(p50, " ms")}, p99 ${say(p99, " ms")}, max ${say(max, " ms")}`;
+}
+
+function say(value: number, unit: string): string {
+  return value === Infinity ? "never" : `${figure(value)}${unit}`;
 }
 
 /** A figure that must not be larger. One that was not measured is a miss. */
 export function atMost(name: string, measured: number, bound: number, unit = ""): Target {
-  const say = (value: number): string => `${figure(value)}${unit}`;
-  return { name, wanted: `≤ ${say(bound)}`, measured: say(measured), held: measured <= bound };
+  return { name, wanted: `≤ ${say(bound, unit)}`, measured: say(measured, unit), held: measured <= bound };
 }
 
 export function atLeast(name: string, measured: number, bound: number, unit = ""): Target {
-  const say = (value: number): string => `${figure(value)}${unit}`;
-  return { name, wanted: `≥ ${say(bound)}`, measured: say(measured), held: measured >= bound };
+  return { name, wanted: `≥ ${say(bound, unit)}`, measured: say(measured, unit), held: measured >= bound };
 }
 
 export function exactly(name: string, measured: number, wanted: number): Target {

@@ -4,6 +4,7 @@ import type { Edge } from "../lab/edges.ts";
 import { figure } from "../report/table.ts";
 import { kindOf } from "./client.ts";
 import type { Client, Seen } from "./client.ts";
+import { waitFor } from "./load.ts";
 import type { Drill, DrillContext, Lab, Outcome } from "./drill.ts";
 import { atLeast, atMost, exactly, percentile, spreadOf, spreadText } from "./figures.ts";
 
@@ -56,7 +57,8 @@ async function run(context: DrillContext): Promise<Outcome> {
   const size = context.quick ? SIZES.quick : SIZES.full;
   if (context.plant === "revoke-skips-meter") {
     timeline.note("PLANTED: revokes do not reach the meter");
-    await lab.edges.home.setFaults({ KEY_METER: { kind: "skipped", methods: ["publish"], answer: [] } });
+    const skipped = { kind: "skipped", methods: ["publish"], holding: '"state":"revoked"', answer: [] } as const;
+    await lab.edges.home.setFaults({ KEY_METER: skipped });
   }
   const total = size.keys + size.strictKeys;
   timeline.note(
@@ -111,6 +113,7 @@ async function live(
     });
   });
   await sleep(warmMs);
+  await waitFor(() => subject.watches.every((watch) => watch.admittedBefore >= 2), { forMs: GIVE_UP_MS, everyMs: 20 });
   ({ answeredAt: subject.revokedAt } = await api.revoke(issued.id));
   revoked.resolve(undefined);
   await Promise.all(probes);
@@ -150,7 +153,7 @@ function isOver({ revokedAt, watches }: Subject): boolean {
 }
 
 function note({ revokedAt }: Subject, watch: Watch, one: Seen): void {
-  if (one.status === 401) watch.firstRefusedAt ??= one.answeredAt;
+  if (one.code === "key_revoked") watch.firstRefusedAt ??= one.answeredAt;
   if (one.status !== 200) return;
   if (revokedAt === null) {
     watch.admittedBefore++;

@@ -17,6 +17,8 @@ export type BindingName =
 interface Reach {
   /** Only these methods (`get`, `put`, `acquire`, …). Default: all. */
   readonly methods?: readonly string[];
+  /** Only calls whose arguments, as JSON, hold this text. */
+  readonly holding?: string;
   /** Only this many calls, then the binding works again. Default: until cleared. */
   readonly times?: number;
 }

@@ -38,12 +38,13 @@ const PLAIN: ReadonlySet<string> = new Set(["KEYS", "USAGE", "FAILURE_SHIELD", "
 type Call = (...args: unknown[]) => unknown;
 
 /** The fault that this call meets, if any. */
-function meet(binding: string, method: string): Fault | null {
+function meet(binding: string, method: string, args: readonly unknown[]): Fault | null {
   const name = `${binding}.${method}`;
   calls.set(name, (calls.get(name) ?? 0) + 1);
   const entry = active.get(binding);
   if (entry === undefined || entry.left <= 0) return null;
   if (entry.fault.methods !== undefined && !entry.fault.methods.includes(method)) return null;
+  if (entry.fault.holding !== undefined && !JSON.stringify(args).includes(entry.fault.holding)) return null;
   entry.left -= 1;
   return entry.fault;
 }
@@ -80,7 +81,7 @@ async function inject(
   args: readonly unknown[],
   call: () => unknown,
 ): Promise<unknown> {
-  const fault = meet(binding, method);
+  const fault = meet(binding, method, args);
   switch (fault?.kind) {
     case undefined:
       return await call();

@@ -1,0 +1,127 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { REVOCATION_BOUND_SECONDS } from "../../src/constants.ts";
+import { tally } from "./client.ts";
+import type { Seen } from "./client.ts";
+import type { IssuedKey } from "./control-api.ts";
+import type { Drill, DrillContext, Lab, Outcome } from "./drill.ts";
+import { atMost, exactly } from "./figures.ts";
+import { edgeAt, recordNameOf, warmUp } from "./lab-use.ts";
+import { startLoad } from "./load.ts";
+
+/** After each change KV is given the old record back, as a location far away would still have it. The last isolate never saw the keys. */
+
+const BOUND_MS = REVOCATION_BOUND_SECONDS * 1_000;
+const PER_SECOND = 20;
+/** The status and code that an old record must not hide. */
+const CHANGES: readonly Change[] = [
+  { name: "revoked", code: "key_revoked", path: "/used", make: async (lab, { id }) => void (await lab.api.revoke(id)) },
+  {
+    name: "rotated, overlap 0",
+    code: "key_expired",
+    path: "/used",
+    make: async (lab, { id }) => void (await lab.api.rotate(id, { overlapSeconds: 0 })),
+  },
+  {
+    name: "disabled",
+    code: "key_disabled",
+    path: "/used",
+    make: async (lab, { id }) => void (await lab.api.call("POST", `/keys/${id}/disable`, {})),
+  },
+  {
+    name: "a scope taken away",
+    code: "scope_insufficient",
+    path: "/reports/1",
+    make: async (lab, { id }) => void (await lab.api.call("PATCH", `/keys/${id}`, { scopes: ["charges:write"] })),
+  },
+];
+
+interface Change {
+  readonly name: string;
+  readonly code: string;
+  readonly path: string;
+  readonly make: (lab: Lab, key: IssuedKey) => Promise<void>;
+}
+
+export const kvOld: Drill = {
+  name: "kv-old",
+  breaks: "KV holds the records from before keys were revoked, rotated, disabled and cut in scope",
+  seconds: { full: 30, quick: 10 },
+  run,
+};
+
+async function run({ quick, timeline, lab: open }: DrillContext): Promise<Outcome> {
+  const lab = await open();
+  const rounds = quick ? 1 : 3;
+  const found: Found[] = [];
+  for (let round = 0; round < rounds; round++)
+    found.push(...(await Promise.all(CHANGES.map((change) => drillChange(lab, change)))));
+  for (const { change, lagMs, coldSaw } of found)
+    timeline.note(`${change}: refused ${lagMs} ms after the answer where known; elsewhere at once with ${coldSaw}`);
+  const lags = found.map(({ lagMs }) => lagMs);
+  return {
+    targets: [
+      atMost("change → last admission where the key was known", Math.max(...lags), BOUND_MS, " ms"),
+      exactly(
+        "admitted by an isolate that read the old record",
+        found.reduce((sum, { coldAdmitted }) => sum + coldAdmitted, 0),
+        0,
+      ),
+      exactly(
+        "refused with another code than that of the change",
+        found.filter(({ wrongCode }) => wrongCode).length,
+        0,
+      ),
+    ],
+    facts: found.map(({ change, lagMs, letThrough }) => [
+      change,
+      `last admission after ${lagMs} ms, ${letThrough} let through`,
+    ]),
+    detectMs: null,
+    refuseMs: Math.max(...lags),
+    letThrough: found.reduce((sum, each) => sum + each.letThrough, 0),
+    eventsLost: null,
+    clientsSaw: tally(found.flatMap(({ seen }) => seen)),
+  };
+}
+
+interface Found {
+  readonly change: string;
+  readonly lagMs: number;
+  readonly letThrough: number;
+  readonly coldAdmitted: number;
+  readonly coldSaw: string;
+  readonly wrongCode: boolean;
+  readonly seen: readonly Seen[];
+}
+
+async function drillChange(lab: Lab, { name, code, path, make }: Change): Promise<Found> {
+  const { client, api, edges } = lab;
+  const known = edges.edges.slice(0, -1);
+  const issued = await api.issue();
+  await warmUp(lab, issued.key, known);
+  const recordName = recordNameOf(issued.key);
+  const old = await edges.kv.get(recordName);
+  if (old === null) throw new Error("KV has no record of a new key");
+  const load = startLoad(PER_SECOND, (index) =>
+    client.send({ url: edgeAt(lab, index % known.length).url, key: issued.key, path }),
+  );
+  await sleep(500);
+  await make(lab, issued);
+  const changedAt = Date.now();
+  await edges.kv.put(recordName, old);
+  const cold = edges.edges.slice(-1);
+  const coldSeen = await Promise.all(cold.map((edge) => client.send({ url: edge.url, key: issued.key, path })));
+  await sleep(BOUND_MS + 500);
+  const seen = await load.stop();
+  const late = seen.filter(({ status, answeredAt }) => status === 200 && answeredAt > changedAt);
+  const refusals = [...coldSeen, ...seen.filter(({ status }) => status !== 200)];
+  return {
+    change: name,
+    lagMs: Math.max(0, ...late.map(({ answeredAt }) => answeredAt - changedAt)),
+    letThrough: late.length,
+    coldAdmitted: coldSeen.filter(({ status }) => status === 200).length,
+    coldSaw: Object.keys(tally(coldSeen)).join(),
+    wrongCode: refusals.some((refusal) => refusal.code !== code),
+    seen: [...seen, ...coldSeen],
+  };
+}
