@@ -4,19 +4,10 @@ import type { EdgeRecord, KeyId } from "../../src/keys/record.ts";
 import { endOf } from "../../src/keys/status.ts";
 import type { AcquireAnswer, AcquireRequest, RefusalCode, ReleaseRequest } from "../../src/limits/acquire.ts";
 import type { Limit } from "../../src/limits/limit.ts";
-import {
-  checkpointOf,
-  decide,
-  type MeterCheckpoint,
-  type MeterState,
-  newMeterState,
-  settle,
-} from "../../src/limits/meter.ts";
+import { decide, type MeterCheckpoint, type MeterState, newMeterState, settle } from "../../src/limits/meter.ts";
+import { dueAfterCall, dueAfterWake, type MeterDue, noteWritten } from "../../src/limits/meter-writes.ts";
 import { migrate } from "../migrate.ts";
 import { MIGRATIONS } from "./migrations.ts";
-
-/** Changes that need not be durable before an answer are written together, this long after the first of them. */
-const CHECKPOINT_DELAY_MS = 5_000;
 
 const NOTHING_GRANTED = { violated: [], retryAfterMs: 0, grants: [] } as const;
 
@@ -31,7 +22,6 @@ export class KeyMeter extends DurableObject<Env> {
   /** Parsed rows of `records`, by key id. */
   readonly #records = new Map<KeyId, EdgeRecord>();
   #ownerLimits: { readonly generation: number; readonly limits: readonly Limit[] };
-  #checkpointScheduled = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -48,23 +38,29 @@ export class KeyMeter extends DurableObject<Env> {
     if (typeof standing !== "number") {
       // What the caller reports is true whatever the key's state.
       settle(this.#state, request.returned, standing.outcome === "stale" ? [] : request.spent);
-      this.#scheduleCheckpoint();
+      this.#keep(dueAfterCall(this.#state, now), now);
       return standing;
     }
     const decision = decide(this.#state, request.limits ?? this.#ownerLimits.limits, request, now);
-    if (decision.mustPersist) this.#writeCheckpoint(now, false);
-    else if (request.cost > 0 || request.spent.length > 0 || request.returned.length > 0) this.#scheduleCheckpoint();
+    this.#keep(dueAfterCall(this.#state, now), now);
     if (decision.code !== null) {
-      const { code, violated, retryAfterMs, grants } = decision;
-      return { outcome: "refused", code, violated, retryAfterMs, grants };
+      const { code, violated, retryAfterMs, askAgainInMs, grants } = decision;
+      return { outcome: "refused", code, violated, retryAfterMs, askAgainInMs, grants };
     }
     return { outcome: "granted", validForMs: Math.min(request.ttlMs, standing - now), grants: decision.grants };
   }
 
   /** Takes back what an idle caller no longer needs. */
   release(request: ReleaseRequest): void {
+    const now = Date.now();
     settle(this.#state, request.returned, request.spent);
-    this.#scheduleCheckpoint();
+    this.#keep(dueAfterCall(this.#state, now), now);
+  }
+
+  /** Set during bursts only: writes what is in memory alone, when the burst is over. */
+  override alarm(): void {
+    const now = Date.now();
+    this.#keep(dueAfterWake(this.#state, now), now);
   }
 
   /**
@@ -139,18 +135,12 @@ export class KeyMeter extends DurableObject<Env> {
     return record;
   }
 
-  #scheduleCheckpoint(): void {
-    if (this.#checkpointScheduled) return;
-    this.#checkpointScheduled = true;
-    setTimeout(() => {
-      this.#checkpointScheduled = false;
-      this.#writeCheckpoint(Date.now(), true);
-    }, CHECKPOINT_DELAY_MS);
-  }
-
-  /** Synchronous: the output gate holds the answer back until the row is durable. */
-  #writeCheckpoint(now: number, exact: boolean): void {
-    this.#write("checkpoint", checkpointOf(this.#state, now, exact));
+  /** Nothing is awaited: the output gate holds the answer back until all of it is durable. */
+  #keep({ checkpoint, wakeAt }: MeterDue, now: number): void {
+    if (wakeAt !== null) void this.ctx.storage.setAlarm(wakeAt);
+    if (checkpoint === null) return;
+    this.#write("checkpoint", checkpoint);
+    noteWritten(this.#state, now);
   }
 
   #read<T>(name: string): T | null {

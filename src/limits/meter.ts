@@ -1,5 +1,7 @@
 import type { AcquireRequest, Holding, HourlySpend, LimitGrant, RefusalCode } from "./acquire.ts";
+import { countHolders, type Holders } from "./holders.ts";
 import type { Limit } from "./limit.ts";
+import { type MeterPace, newPace, nextAhead } from "./meter-pace.ts";
 import { prudentShare, reserveAhead } from "./sizing.ts";
 import { counterOf, HOUR_MS, hourOf, windowAt } from "./window.ts";
 
@@ -12,13 +14,15 @@ import { counterOf, HOUR_MS, hourOf, windowAt } from "./window.ts";
  */
 export interface MeterState {
   readonly counters: Map<string, Counter>;
-  /** Callers by the time they were last heard, for sizing. Bounded; lost on eviction without harm. */
-  readonly holders: Map<string, number>;
+  readonly holders: Holders;
   /** Cost admitted, by clock hour: what reconciliation compares with the ledger. */
   readonly spent: Map<number, number>;
+  readonly pace: MeterPace;
 }
 
 export interface Counter {
+  /** The limit's value when it was last asked for; 0: not since the meter woke. */
+  limit: number;
   windowStart: number;
   /** When the window ends, so that a counter which is over can be forgotten. */
   windowEnd: number;
@@ -34,27 +38,30 @@ export interface MeterCheckpoint {
   readonly spent: Readonly<Record<string, number>>;
 }
 
-/** Leases that are further apart than this do not compete. */
-const HOLDER_MEMORY_MS = 10_000;
-const HOLDERS_MAX = 4_096;
 /** Reconciliation looks at most this far back. */
 const SPENT_HOURS = 72;
+/** A window that is over is remembered this long, so that a clock which steps back cannot begin it again. */
+const OVER_MEMORY_MS = 60_000;
+/** Callers of a limit that is used up may ask again after this at the earliest … */
+const ASK_AGAIN_MS = 250;
+/** … and the more they are the later, so that together they ask about 250 times a second. */
+const ASK_AGAIN_MS_PER_HOLDER = 4;
 
 export function newMeterState(checkpoint: MeterCheckpoint | null): MeterState {
   const counters = new Map<string, Counter>();
   const spent = new Map<number, number>();
   for (const [name, { start, end, reserved }] of Object.entries(checkpoint?.counters ?? {})) {
-    counters.set(name, { windowStart: start, windowEnd: end, used: reserved, reserved });
+    counters.set(name, { limit: 0, windowStart: start, windowEnd: end, used: reserved, reserved });
   }
   for (const [hour, units] of Object.entries(checkpoint?.spent ?? {})) spent.set(Number(hour), units);
-  return { counters, holders: new Map(), spent };
+  return { counters, holders: new Map(), spent, pace: newPace() };
 }
 
-/** What to write: as reserved by default; `exact` gives back what was reserved and not used, for a quiet moment. */
+/** What to write: as reserved, or `exact`, without what was reserved and not used. `meter-writes.ts` says which and when. */
 export function checkpointOf(state: MeterState, now: number, exact: boolean): MeterCheckpoint {
   const counters: Record<string, { start: number; end: number; reserved: number }> = {};
   for (const [name, counter] of state.counters) {
-    if (counter.windowEnd <= now) {
+    if (counter.windowEnd <= now - OVER_MEMORY_MS) {
       state.counters.delete(name);
       continue;
     }
@@ -76,6 +83,8 @@ export interface MeterDecision {
   readonly code: Extract<RefusalCode, "rate_limited" | "quota_exhausted"> | null;
   readonly violated: readonly string[];
   readonly retryAfterMs: number;
+  /** See `Refused`; 0 when granted. */
+  readonly askAgainInMs: number;
   /** `reserved` moved: storage must know before the answer leaves. */
   readonly mustPersist: boolean;
 }
@@ -85,21 +94,22 @@ type Asked = Pick<AcquireRequest, "holder" | "cost" | "hour" | "want" | "holding
 /** Grants the request on every limit, or on none; counts what the caller reports and hands back first. */
 export function decide(state: MeterState, limits: readonly Limit[], asked: Asked, now: number): MeterDecision {
   settle(state, asked.returned, asked.spent);
-  const holders = countHolders(state, asked.holder, now);
+  const holders = countHolders(state.holders, asked.holder, now);
   const lines = limits.map((limit) => openLine(state, limit, asked, now));
 
   const short = lines.filter((line) => line.remaining < line.need);
-  if (short.length > 0) return refusal(lines, short, now);
+  if (short.length > 0) return refusal(lines, short, holders, now);
 
   const ahead = unitsAhead(lines, asked, holders, now);
-  let mustPersist = false;
-  const grants = lines.map((line) => {
-    const granted = line.need + Math.max(0, ahead - line.inHandAfter);
-    if (take(line.counter, line.limit, granted)) mustPersist = true;
-    return grantOf(line, granted, now);
-  });
+  const granted = lines.map((line) => line.need + Math.max(0, ahead - line.inHandAfter));
+  for (const [index, { counter }] of lines.entries()) counter.used += granted[index] ?? 0;
+  const mustPersist = lines.some(({ counter }) => counter.used > counter.reserved);
+  const most = Math.max(0, ...granted);
+  if (mustPersist) reserve(state, lines, most, now);
+  if (most > 0) state.pace.changed = true;
   if (asked.cost > 0) addSpent(state, asked.hour, asked.cost);
-  return { granted: true, grants, code: null, violated: [], retryAfterMs: 0, mustPersist };
+  const grants = lines.map((line, index) => grantOf(line, granted[index] ?? 0, now));
+  return { granted: true, grants, code: null, violated: [], retryAfterMs: 0, askAgainInMs: 0, mustPersist };
 }
 
 /** Takes what a caller hands back and what it reports as spent. */
@@ -107,7 +117,9 @@ export function settle(state: MeterState, returned: readonly Holding[], spent: r
   for (const holding of returned) {
     const counter = state.counters.get(holding.counter);
     // Units of a window that is over are gone with it.
-    if (counter?.windowStart === holding.windowStart) counter.used = Math.max(0, counter.used - holding.units);
+    if (counter?.windowStart !== holding.windowStart || holding.units === 0) continue;
+    counter.used = Math.max(0, counter.used - holding.units);
+    state.pace.changed = true;
   }
   for (const { hour, units } of spent) addSpent(state, hour, units);
 }
@@ -128,9 +140,10 @@ function openLine(state: MeterState, limit: Limit, asked: Asked, now: number): L
   let counter = state.counters.get(name);
   // A clock that steps back must not reopen a window that was left: keep counting in the newest one.
   if (counter === undefined || counter.windowStart < span.start) {
-    counter = { windowStart: span.start, windowEnd: span.end, used: 0, reserved: 0 };
+    counter = { limit: 0, windowStart: span.start, windowEnd: span.end, used: 0, reserved: 0 };
     state.counters.set(name, counter);
   }
+  counter.limit = limit.limit;
   const current = counter;
   const held = asked.holdings.find(
     (holding) => holding.counter === name && holding.windowStart === current.windowStart,
@@ -161,18 +174,21 @@ function unitsAhead(lines: readonly Line[], asked: Asked, holders: number, now: 
   return asked.ttlMs === 0 ? 0 : ahead;
 }
 
-/** Subtracts, and moves `reserved` ahead when it is passed. Returns whether storage must be told. */
-function take(counter: Counter, limit: Limit, units: number): boolean {
-  counter.used += units;
-  if (counter.used <= counter.reserved) return false;
-  counter.reserved = Math.min(
-    Math.max(limit.limit, counter.used),
-    counter.used - units + reserveAhead(limit.limit, units),
+/**
+ * Moves `reserved` ahead, on all limits of the request by the same number of units: they are written in one row, and
+ * where one of them runs out the others need not be reserved further.
+ */
+function reserve(state: MeterState, lines: readonly Line[], granted: number, now: number): void {
+  const atMost = Math.min(
+    ...lines.map(({ limit, counter }) => reserveAhead(limit.limit, counter.windowEnd - counter.windowStart)),
   );
-  return true;
+  const ahead = nextAhead(state.pace, granted, atMost, now);
+  for (const { limit, counter } of lines) {
+    counter.reserved = Math.min(Math.max(limit.limit, counter.used), counter.used + ahead);
+  }
 }
 
-function refusal(lines: readonly Line[], short: readonly Line[], now: number): MeterDecision {
+function refusal(lines: readonly Line[], short: readonly Line[], holders: number, now: number): MeterDecision {
   // The caller can go on when the last of the refusing windows has ended; a quota outweighs a rate.
   const retryAfterMs = Math.max(...short.map((line) => line.counter.windowEnd - now));
   const quota = short.some((line) => line.limit.kind === "quota");
@@ -182,6 +198,7 @@ function refusal(lines: readonly Line[], short: readonly Line[], now: number): M
     code: quota ? "quota_exhausted" : "rate_limited",
     violated: short.map((line) => line.limit.name),
     retryAfterMs,
+    askAgainInMs: Math.min(retryAfterMs, Math.max(ASK_AGAIN_MS, holders * ASK_AGAIN_MS_PER_HOLDER)),
     mustPersist: false,
   };
 }
@@ -197,16 +214,8 @@ function grantOf(line: Line, granted: number, now: number): LimitGrant {
 }
 
 function addSpent(state: MeterState, hour: number, units: number): void {
+  if (units === 0) return;
   state.spent.set(hour, (state.spent.get(hour) ?? 0) + units);
-}
-
-function countHolders(state: MeterState, holder: string, now: number): number {
-  // Re-inserting keeps the map in the order of last hearing, so that the old ones stand first.
-  state.holders.delete(holder);
-  state.holders.set(holder, now);
-  for (const [name, heardAt] of state.holders) {
-    if (heardAt > now - HOLDER_MEMORY_MS && state.holders.size <= HOLDERS_MAX) break;
-    state.holders.delete(name);
-  }
-  return state.holders.size;
+  state.pace.changed = true;
+  state.pace.reportsWait = true;
 }

@@ -52,15 +52,15 @@ export function shareOfHand(units: number, holders: number): number {
 /** Half of it stays for those who come next. */
 const SHARE_OF_HAND = 2;
 
-/** A crash may leave at most this part of a limit unused. */
+/** A crash in the middle of a burst may leave at most this part of a limit unused … */
 const RESERVE_SHARE_OF_LIMIT = 20;
-/** Enough for a hot key to need few rows: one row for 64 units. */
-const RESERVE_UNITS = 64;
+/** … or what the limit allows in this time: about what the crash itself costs. */
+const RESERVE_TIME_MS = 1_000;
 
 /**
- * How far `reserved` (what storage knows as used) is moved when a grant passes it: hi/lo. After a crash everything
- * reserved counts as used, so a larger block means fewer rows written and more left unused after a crash.
+ * How far `reserved` (what storage knows as used) may be ahead of what is used, in a window of `windowMs`: hi/lo. After a
+ * crash everything reserved counts as used, so more of it means fewer rows written and more left unused after a crash.
  */
-export function reserveAhead(limit: number, granted: number): number {
-  return Math.max(granted, Math.min(RESERVE_UNITS, Math.floor(limit / RESERVE_SHARE_OF_LIMIT)));
+export function reserveAhead(limit: number, windowMs: number): number {
+  return Math.floor(limit * Math.min(1, Math.max(1 / RESERVE_SHARE_OF_LIMIT, RESERVE_TIME_MS / windowMs)));
 }

@@ -247,7 +247,7 @@ describe("cheap", () => {
     world.run();
     expect(world.admitted).toBe(30_000);
     expect(world.meterCalls / 30).toBeLessThanOrEqual(20);
-    expect(world.rowsWritten / 30).toBeLessThanOrEqual(20);
+    expect(world.meter.rows / 30).toBeLessThanOrEqual(20);
   });
 
   it("several limits are granted together or not at all", () => {

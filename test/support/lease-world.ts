@@ -12,8 +12,9 @@ import {
 } from "../../src/limits/lease.ts";
 import { askForRequest, askToRenew, oweAgain, type Pledge, takeAnswer } from "../../src/limits/lease-exchange.ts";
 import type { Limit } from "../../src/limits/limit.ts";
-import { checkpointOf, decide, type MeterCheckpoint, newMeterState, settle } from "../../src/limits/meter.ts";
+import { decide } from "../../src/limits/meter.ts";
 import { counterOf, windowAt } from "../../src/limits/window.ts";
+import { MeterOnDisk } from "./meter-on-disk.ts";
 
 /**
  * Isolates and one meter in simulated time, made of the same pure functions that run in production. Calls to the meter
@@ -27,7 +28,7 @@ export interface Faults {
   /** Chances, 0 to 1, per call. */
   readonly loseRequest: number;
   readonly loseAnswer: number;
-  /** Chance per call that the meter loses its memory before it. */
+  /** Chance per call that the meter loses its memory before it; as often it does so within it, before anything is durable. */
   readonly crash: number;
   /** The meter's clock minus the isolates', ms. */
   readonly clockOffsetMs: number;
@@ -55,7 +56,6 @@ interface Due {
 export class LeaseWorld {
   now: number;
   meterCalls = 0;
-  rowsWritten = 0;
   admitted = 0;
   refused = 0;
   failed = 0;
@@ -66,14 +66,17 @@ export class LeaseWorld {
   readonly #leases: Lease[];
   readonly #dues: Due[] = [];
   #sequence = 0;
-  #stored: MeterCheckpoint | null = null;
-  #meter = newMeterState(null);
+  readonly meter: MeterOnDisk;
   limits: readonly Limit[];
 
   constructor(options: WorldOptions) {
     this.#options = options;
     this.now = options.startAt;
     this.limits = options.limits;
+    this.meter = new MeterOnDisk((at) => {
+      const offset = options.faults.clockOffsetMs;
+      this.#at(at - offset, () => this.meter.ring(this.now + offset));
+    });
     this.#leases = Array.from({ length: options.isolates }, () => newLease());
   }
 
@@ -153,7 +156,10 @@ export class LeaseWorld {
       lease.releaseBy = 0;
       const left = release(lease, this.now);
       if (left === null || this.#lose(this.#options.faults.loseRequest)) return;
-      this.#at(this.now + this.#options.latencyMs, () => settle(this.#meter, left.returned, left.spent));
+      this.#at(this.now + this.#options.latencyMs, () => {
+        this.meterCalls++;
+        this.meter.release(left, this.#meterNow());
+      });
     };
     this.#at(Math.max(this.now, lease.validUntil) + 100, look);
   }
@@ -171,7 +177,7 @@ export class LeaseWorld {
     }
     this.#at(this.now + latencyMs, () => {
       const answer = this.#meterAnswers(pledge.request);
-      if (this.#lose(faults.loseAnswer)) this.#at(this.now + 4 * latencyMs, lost);
+      if (answer === null || this.#lose(faults.loseAnswer)) this.#at(this.now + 4 * latencyMs, lost);
       else {
         this.#at(this.now + latencyMs, () => {
           done(answer, takeAnswer(lease, pledge, answer, this.now));
@@ -180,19 +186,21 @@ export class LeaseWorld {
     });
   }
 
-  #meterAnswers(request: AcquireRequest): Exclude<AcquireAnswer, { outcome: "stale" }> {
-    if (this.#lose(this.#options.faults.crash)) this.#meter = newMeterState(this.#stored);
+  /** `null`: it crashed. */
+  #meterAnswers(request: AcquireRequest): Exclude<AcquireAnswer, { outcome: "stale" }> | null {
+    const { crash } = this.#options.faults;
+    if (this.#lose(crash)) this.meter.crash();
     this.meterCalls++;
-    const meterNow = this.now + this.#options.faults.clockOffsetMs;
-    const decision = decide(this.#meter, this.limits, request, meterNow);
-    if (decision.mustPersist) {
-      this.rowsWritten++;
-      // Through JSON, as storage does it.
-      this.#stored = JSON.parse(JSON.stringify(checkpointOf(this.#meter, meterNow, false))) as MeterCheckpoint;
-    }
+    const now = this.#meterNow();
+    const decision = this.meter.call(now, (state) => decide(state, this.limits, request, now), this.#lose(crash));
+    if (decision === null) return null;
     if (decision.code === null) return { outcome: "granted", validForMs: request.ttlMs, grants: decision.grants };
-    const { code, violated, retryAfterMs, grants } = decision;
-    return { outcome: "refused", code, violated, retryAfterMs, grants };
+    const { code, violated, retryAfterMs, askAgainInMs, grants } = decision;
+    return { outcome: "refused", code, violated, retryAfterMs, askAgainInMs, grants };
+  }
+
+  #meterNow(): number {
+    return this.now + this.#options.faults.clockOffsetMs;
   }
 
   #count(isolate: number, payment: Payment): void {
