@@ -1,17 +1,15 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { REVOCATION_BOUND_SECONDS } from "../../src/constants.ts";
 import { tally } from "./client.ts";
 import type { Seen } from "./client.ts";
 import type { IssuedKey } from "./control-api.ts";
 import type { Drill, DrillContext, Lab, Outcome } from "./drill.ts";
 import { atMost, exactly } from "./figures.ts";
-import { edgeAt, recordNameOf, warmUp } from "./lab-use.ts";
-import { startLoad } from "./load.ts";
+import { recordNameOf, warmUp } from "./lab-use.ts";
+import { measureStopLag } from "./stop-lag.ts";
 
 /** After each change KV is given the old record back, as a location far away would still have it. The last isolate never saw the keys. */
 
 const BOUND_MS = REVOCATION_BOUND_SECONDS * 1_000;
-const PER_SECOND = 20;
 /** The status and code that an old record must not hide. */
 const CHANGES: readonly Change[] = [
   { name: "revoked", code: "key_revoked", path: "/used", make: async (lab, { id }) => void (await lab.api.revoke(id)) },
@@ -102,23 +100,24 @@ async function drillChange(lab: Lab, { name, code, path, make }: Change): Promis
   const recordName = recordNameOf(issued.key);
   const old = await edges.kv.get(recordName);
   if (old === null) throw new Error("KV has no record of a new key");
-  const load = startLoad(PER_SECOND, (index) =>
-    client.send({ url: edgeAt(lab, index % known.length).url, key: issued.key, path }),
-  );
-  await sleep(500);
-  await make(lab, issued);
-  const changedAt = Date.now();
-  await edges.kv.put(recordName, old);
-  const cold = edges.edges.slice(-1);
-  const coldSeen = await Promise.all(cold.map((edge) => client.send({ url: edge.url, key: issued.key, path })));
-  await sleep(BOUND_MS + 500);
-  const seen = await load.stop();
-  const late = seen.filter(({ status, answeredAt }) => status === 200 && answeredAt > changedAt);
+  let coldSeen: readonly Seen[] = [];
+  const lag = await measureStopLag(lab, {
+    key: issued.key,
+    path,
+    edges: known,
+    stop: async () => {
+      await make(lab, issued);
+      await edges.kv.put(recordName, old);
+      const cold = edges.edges.slice(-1);
+      coldSeen = await Promise.all(cold.map((edge) => client.send({ url: edge.url, key: issued.key, path })));
+    },
+  });
+  const { seen } = lag;
   const refusals = [...coldSeen, ...seen.filter(({ status }) => status !== 200)];
   return {
     change: name,
-    lagMs: Math.max(0, ...late.map(({ answeredAt }) => answeredAt - changedAt)),
-    letThrough: late.length,
+    lagMs: lag.lagMs,
+    letThrough: lag.letThrough,
     coldAdmitted: coldSeen.filter(({ status }) => status === 200).length,
     coldSaw: Object.keys(tally(coldSeen)).join(),
     wrongCode: refusals.some((refusal) => refusal.code !== code),

@@ -6,6 +6,7 @@ import type { Drill, DrillContext, Lab, Outcome } from "./drill.ts";
 import { atMost, exactly, spreadOf, spreadText } from "./figures.ts";
 import { edgeAt, setFaultsOnEdges, timeToShow, warmUp } from "./lab-use.ts";
 import { startLoad, waitFor } from "./load.ts";
+import { measureStopLag } from "./stop-lag.ts";
 
 /** KV takes seconds, first fewer than a request waits for it, then more. Keys that the isolates know must not notice. */
 
@@ -40,14 +41,12 @@ async function run({ quick, timeline, lab: open }: DrillContext): Promise<Outcom
   const detectMs = await detected;
   timeline.note(`readyz named KV as down ${detectMs ?? "never"} ms after`);
 
-  const { answeredAt } = await api.revoke(doomed.id);
-  timeline.note("a key is revoked meanwhile");
-  let last: Seen | null = null;
-  const stops = await waitFor(
-    async () => (last = await client.send({ url: edgeAt(lab, 0).url, key: doomed.key })).code === "key_revoked",
-    { forMs: BOUND_MS + 2_000, everyMs: 100 },
-  );
-  const revokeLagMs = stops === null ? Infinity : Math.max(0, stops - answeredAt);
+  const stop = await measureStopLag(lab, {
+    key: doomed.key,
+    edges: edges.edges,
+    stop: () => api.revoke(doomed.id),
+  });
+  timeline.note(`a key that was revoked meanwhile was admitted last ${stop.lagMs} ms after`);
 
   await setFaultsOnEdges(lab, { KEYS: { kind: "slow", ms: TOO_SLOW_MS } });
   timeline.note(`KV takes ${TOO_SLOW_MS} ms`);
@@ -73,7 +72,7 @@ async function run({ quick, timeline, lab: open }: DrillContext): Promise<Outcom
       exactly("keys unknown here, KV slow: not admitted", slow.cold.filter(({ status }) => status !== 200).length, 0),
       exactly("keys unknown here, KV too slow: not 503 with Retry-After", tooSlow.cold.filter(isNotHonest).length, 0),
       atMost("keys unknown here: longest wait for the 503", spreadOf(tooSlow.cold.map(took)).max, TOO_SLOW_MS, " ms"),
-      atMost("revoke → first refusal, KV slow", revokeLagMs, BOUND_MS, " ms"),
+      atMost("revoke → last acceptance, KV slow", stop.lagMs, BOUND_MS, " ms"),
       atMost("well again → unknown key admitted", (back ?? Infinity) - healedAt, 5_000, " ms"),
     ],
     facts: [
@@ -81,18 +80,13 @@ async function run({ quick, timeline, lab: open }: DrillContext): Promise<Outcom
       ["known key, KV slow or too slow", spreadText(spreadOf(warmSeen.map(took)))],
       ["unknown key, KV slow", spreadText(spreadOf(slow.cold.map(took)))],
       ["unknown key, KV too slow", spreadText(spreadOf(tooSlow.cold.map(took)))],
-      ["last answer to the revoked key", last === null ? "–" : tallyText(last)],
     ],
     detectMs,
-    refuseMs: revokeLagMs,
-    letThrough: 0,
+    refuseMs: stop.lagMs,
+    letThrough: stop.letThrough,
     eventsLost: null,
-    clientsSaw: tally([...calm, ...warmSeen, ...slow.cold, ...tooSlow.cold]),
+    clientsSaw: tally([...calm, ...warmSeen, ...slow.cold, ...tooSlow.cold, ...stop.seen]),
   };
-}
-
-function tallyText(seen: Seen): string {
-  return Object.keys(tally([seen])).join();
 }
 
 function isNotHonest({ status, retryAfter }: Seen): boolean {

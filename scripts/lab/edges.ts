@@ -7,7 +7,7 @@ import { startDemoOrigin } from "../demo-origin.ts";
 import { bundleWorker } from "../local/bundle.ts";
 import type { Bundle } from "../local/bundle.ts";
 import { readWorkerOptions } from "../local/worker-options.ts";
-import { CALLS_PATH, CLOCK_PATH, FAULTS_PATH } from "./faults.ts";
+import { CALLS_PATH, CLOCK_PATH, CRASH_PATH, FAULTS_PATH } from "./faults.ts";
 import type { CallCounts, Faults } from "./faults.ts";
 
 /**
@@ -23,6 +23,12 @@ export interface EdgesOptions {
   readonly variables?: Readonly<Record<string, string>>;
   /** Deliveries of a message after the first, before it is dead. Default: as in wrangler.toml, which takes minutes. */
   readonly maxRetries?: number;
+  /** How long the queue gathers messages for its consumer, s. Default: as in wrangler.toml. */
+  readonly maxBatchTimeout?: number;
+  /** Where the run's storage is made, and removed. Default: the system's temporary folder. */
+  readonly storageUnder?: string;
+  /** Another main module than `faulty-worker.ts`, for every Worker. It is built on top of that one. */
+  readonly entry?: string;
 }
 
 /** One Worker: `home` or an edge. */
@@ -70,6 +76,8 @@ export interface Edges {
   readonly runScheduled: () => Promise<void>;
   /** Drops an object's memory; storage stays. */
   readonly evict: (className: string, name: string) => Promise<void>;
+  /** Ends a meter's object at once, with every call in it; storage stays. */
+  readonly crashMeter: (name: string) => Promise<void>;
   /** SIGKILL for the whole runtime, then a new one on the same storage. URLs change; faults are gone. */
   readonly restart: () => Promise<void>;
   readonly stop: () => Promise<void>;
@@ -88,14 +96,16 @@ export default {
   queue: (batch) => { for (const { body } of batch.messages) kept.push(body); },
 };`;
 
-let built: Promise<Bundle> | null = null;
+const built = new Map<string, Promise<Bundle>>();
 
-/** Once per test process. */
-function buildOnce(): Promise<Bundle> {
-  built ??= mkdtemp(path.join(tmpdir(), "latchkey-faulty-")).then((directory) =>
-    bundleWorker(directory, FAULTY_WORKER),
-  );
-  return built;
+/** Once per test process and entry. */
+function buildOnce(entry: string): Promise<Bundle> {
+  let bundle = built.get(entry);
+  if (bundle === undefined) {
+    bundle = mkdtemp(path.join(tmpdir(), "latchkey-faulty-")).then((directory) => bundleWorker(directory, entry));
+    built.set(entry, bundle);
+  }
+  return bundle;
 }
 
 interface Plan {
@@ -103,7 +113,8 @@ interface Plan {
   readonly storage: string;
   readonly names: readonly string[];
   readonly variables: Readonly<Record<string, string>>;
-  readonly maxRetries: number | undefined;
+  /** Over those of wrangler.toml. */
+  readonly consumer: { readonly maxRetries?: number; readonly maxBatchTimeout?: number };
 }
 
 async function planOptions({
@@ -111,7 +122,7 @@ async function planOptions({
   storage,
   names,
   variables,
-  maxRetries,
+  consumer,
 }: Plan): Promise<ConstructorParameters<typeof Miniflare>[0]> {
   const { config, workerOptions } = readWorkerOptions(storage);
   const contents = await readFile(bundle.main, "utf8");
@@ -149,10 +160,7 @@ async function planOptions({
         ...shared,
         name: HOME,
         queueConsumers: Object.fromEntries(
-          Object.entries(consumers).map(([queue, consumer]) => [
-            queue,
-            maxRetries === undefined ? consumer : { ...consumer, maxRetries },
-          ]),
+          Object.entries(consumers).map(([queue, configured]) => [queue, { ...configured, ...consumer }]),
         ),
       },
       ...names.map((name) => ({ ...edge, name })),
@@ -199,8 +207,8 @@ function makeEdge(name: string, rootToken: string, urls: ReadonlyMap<string, str
 
 /** Starts `count` edges and their home. `stop` ends all and removes what was stored. */
 export async function startEdges(options: EdgesOptions): Promise<Edges> {
-  const bundle = await buildOnce();
-  const storage = await mkdtemp(path.join(tmpdir(), "latchkey-edges-"));
+  const bundle = await buildOnce(options.entry ?? FAULTY_WORKER);
+  const storage = await mkdtemp(path.join(options.storageUnder ?? tmpdir(), "latchkey-edges-"));
   const origin = options.upstream === undefined ? await startDemoOrigin() : null;
   const rootToken = `lkroot_${"t".repeat(43)}`;
   const names = Array.from({ length: options.count }, (_, index) => `edge-${index}`);
@@ -208,7 +216,10 @@ export async function startEdges(options: EdgesOptions): Promise<Edges> {
     bundle,
     storage,
     names,
-    maxRetries: options.maxRetries,
+    consumer: {
+      ...(options.maxRetries === undefined ? {} : { maxRetries: options.maxRetries }),
+      ...(options.maxBatchTimeout === undefined ? {} : { maxBatchTimeout: options.maxBatchTimeout }),
+    },
     variables: {
       LATCHKEY_ROOT_TOKEN: rootToken,
       LATCHKEY_UPSTREAM_URL: options.upstream ?? origin?.url ?? "",
@@ -239,6 +250,10 @@ export async function startEdges(options: EdgesOptions): Promise<Edges> {
     deadLetters: async () => (await (await fetch(urls.get(DEAD_LETTERS) ?? "")).json()) as unknown[], // see DEAD_LETTER_WORKER
     runScheduled: async () => void (await (await miniflare.getWorker(HOME)).scheduled({ cron: "* * * * *" })),
     evict: (className, name) => miniflare.unsafeEvictDurableObject(HOME, className, { name }),
+    crashMeter: async (name) => {
+      const crashed = await fetch(`${urls.get(HOME)}${CRASH_PATH}`, { method: "POST", body: JSON.stringify({ name }) });
+      if (!crashed.ok) throw new Error(`the meter was not crashed: ${await crashed.text()}`);
+    },
     restart: async () => {
       await miniflare.dispose();
       miniflare = await start();

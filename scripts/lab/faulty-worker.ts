@@ -10,7 +10,7 @@ import worker, {
   Verifier as RealVerifier,
 } from "../../src/index.ts";
 import type { AcquireAnswer } from "../../src/limits/acquire.ts";
-import { CALLS_PATH, CLOCK_PATH, FAULTS_PATH } from "./faults.ts";
+import { CALLS_PATH, CLOCK_PATH, CRASH_PATH, FAULTS_PATH } from "./faults.ts";
 import type { BindingName, Fault, Faults } from "./faults.ts";
 
 /** Faults in force, each with the number of calls that it still meets. */
@@ -181,6 +181,13 @@ export default {
       ({ offsetMs: clockOffsetMs } = await request.json<{ readonly offsetMs: number }>());
       return Response.json({});
     }
+    if (pathname === CRASH_PATH) {
+      const { name } = await request.json<{ readonly name: string }>();
+      const meter = env.KEY_METER.getByName(name) as unknown as { crash(): Promise<void> }; // the class below, not the shipped one
+      // The call ends with its object.
+      await meter.crash().catch(() => undefined);
+      return Response.json({});
+    }
     return await worker.fetch(request, wrapEnv(env), ctx);
   },
   async queue(batch, env) {
@@ -200,6 +207,10 @@ export class KeyRegistry extends RealKeyRegistry {
 export class KeyMeter extends RealKeyMeter {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, wrapEnv(env));
+  }
+
+  crash(): void {
+    this.ctx.abort("crashed by the lab");
   }
 }
 
