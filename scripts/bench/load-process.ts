@@ -13,9 +13,10 @@ const TIMEOUT_SECONDS = 10;
 
 async function runClosed(plan: ClosedPlan): Promise<ClosedResult> {
   const { url, requests, connections, seconds, amount } = plan;
+  const once = amount === requests.length && amount >= connections;
   const lists = Array.from({ length: connections }, (_, client) =>
-    // With as many requests as are to be sent, each connection has its own part; else all send the same.
-    amount === null ? requests : requests.filter((_request, index) => index % connections === client),
+    // Each connection has its own part; else all send the same.
+    once ? requests.filter((_request, index) => index % connections === client) : requests,
   );
   let started = 0;
   const result = await autocannon({

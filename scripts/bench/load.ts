@@ -9,7 +9,7 @@ export interface ClosedPlan {
   readonly requests: readonly RequestShape[];
   readonly connections: number;
   readonly seconds: number;
-  /** Send each request this many times in all, in place of for a time. */
+  /** Stop after this many requests in all, in place of after a time; as many `requests` as that are sent once each. */
   readonly amount: number | null;
 }
 
