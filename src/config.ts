@@ -19,6 +19,11 @@ export interface GatewayConfig {
   readonly clientIpInEvents?: "whole" | "truncated" | "hashed";
   /** Share of requests that get a log line, 0 to 1. Refusals by Latchkey's own failure are always logged. Default 0.01. */
   readonly logSampleRate?: number;
+  /**
+   * Lease brokers, objects near the isolates that spare them the way to a key's home meter: how many share the keys of a
+   * region, 1 to 256; `false` for none. Default 16.
+   */
+  readonly leaseBrokers?: false | { readonly shardsPerRegion: number };
   /** Send `Server-Timing: latchkey;dur=…`. Default `false`. */
   readonly serverTiming?: boolean;
 }

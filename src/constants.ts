@@ -12,6 +12,21 @@ export const LEASE_RENEW_AHEAD_MS = 1_500;
 /** One call to a meter; longer and the request is better served by the policy for an unreachable meter. */
 export const METER_TIMEOUT_MS = 2_000;
 
+/** After a failed call nobody waits for that meter, or that broker, for this long. */
+export const METER_UNREACHABLE_MEMORY_MS = 1_000;
+
+/** One call to a lease broker, which may have to ask a meter on the other side of the world; past this the meter is asked at once. */
+export const BROKER_TIMEOUT_MS = 1_000;
+/** A broker renews its own lease this long before the end: those who ask it shall get one that is worth having. */
+export const BROKER_RENEW_AHEAD_MS = 2_000;
+/** Accounts that one broker holds leases for; an account is about 1 KB. */
+export const BROKER_ACCOUNTS = 20_000;
+/** Brokers of a region: each for a part of the keys. At 16, and 11 regions, no object is asked more than 1,000 times a second until some 100,000 requests a second meet a cold isolate. */
+export const DEFAULT_BROKER_SHARDS = 16;
+export const MAX_BROKER_SHARDS = 256;
+/** Brokers that a key has in a region once it is hot, by location: none of them is asked by all isolates. */
+export const BROKER_LANES = 8;
+
 /** One KV read: p99 of a cold read is about 250 ms; past this the policy for an unreachable store applies. */
 export const KV_TIMEOUT_MS = 3_000;
 

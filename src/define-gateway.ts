@@ -2,6 +2,7 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 import { answer, type App } from "./app.ts";
 import type { GatewayConfig } from "./config.ts";
 import { createIsolate } from "./gateway/isolate.ts";
+import { placeOf } from "./gateway/place.ts";
 import { type VerifyAnswer, parseVerifyInput } from "./gateway/verify.ts";
 import { verifyAndRecord } from "./gateway/verify-endpoints.ts";
 import { newRequestId } from "./http/request-id.ts";
@@ -27,6 +28,7 @@ export function defineGateway(config: GatewayConfig) {
     async fetch(request, env, ctx): Promise<Response> {
       const installed = install(config, env);
       if (!installed.ok) return misconfigured(installed.error);
+      installed.value.isolate.place ??= placeOf(request);
       const answering = answer(request, { ...installed.value, ctx });
       // A client that goes away must not take the event of its request with it.
       ctx.waitUntil(answering);

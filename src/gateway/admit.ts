@@ -1,7 +1,7 @@
 import { meterOfLineage, meterOfOwner } from "../../durable-objects/key-meter/client.ts";
-import { LEASE_RENEW_AHEAD_MS } from "../constants.ts";
+import { LEASE_RENEW_AHEAD_MS, METER_UNREACHABLE_MEMORY_MS } from "../constants.ts";
 import type { EdgeRecord, KeyHash } from "../keys/record.ts";
-import type { AcquireAnswer, AcquireRequest, RefusalCode, ReleaseRequest } from "../limits/acquire.ts";
+import type { AcquireAnswer, RefusalCode, ReleaseRequest } from "../limits/acquire.ts";
 import {
   type AskInput,
   askForRequest,
@@ -24,17 +24,12 @@ import type { Limit, LimitView } from "../limits/limit.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
 import type { LeaseBook } from "./lease-book.ts";
-import type { AdmissionPolicy } from "./policy.ts";
+import type { AccountAddress, Meters } from "./meters.ts";
+import type { AdmissionPolicy } from "../limits/policy.ts";
 import type { RecordCache } from "./record-cache.ts";
 import { scheduleRelease } from "./release.ts";
 
 /** Step 5, the part that counts: a request is admitted on leases, each from a meter that has subtracted its units already. */
-
-/** How a meter is reached. A lease broker would be another one of these. */
-export interface Meters {
-  acquire(meter: string, request: AcquireRequest): Promise<AcquireAnswer>;
-  release(meter: string, request: ReleaseRequest): Promise<void>;
-}
 
 export interface AdmissionParts {
   readonly book: LeaseBook;
@@ -48,6 +43,8 @@ export interface AdmitInput {
   readonly limits: readonly Limit[];
   readonly cost: number;
   readonly policy: AdmissionPolicy;
+  /** What the key's account was paid with already, when it was met. */
+  readonly prepaid: Payment | null;
   readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
@@ -75,15 +72,11 @@ export type AdmitOutcome =
 
 /** Concurrent requests may empty a hand between two looks at it; more rounds than this means a bug or a flood. */
 const MAX_ROUNDS = 4;
-/** After a failed call nobody waits for that meter for this long. */
-const UNREACHABLE_MEMORY_MS = 1_000;
 
 /** One meter that the request draws on: its lineage's, or its owner's. */
-interface Account {
+interface Account extends AccountAddress {
   readonly name: string;
-  readonly meter: string;
   readonly lease: Lease;
-  readonly keyId: string | null;
   readonly generation: number;
   /** `null`: only the meter knows them. */
   readonly limits: readonly Limit[] | null;
@@ -103,7 +96,11 @@ export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<A
       return { ...remembered, limits: viewAll(accounts, now) };
     }
     if (pending.length === 0)
-      return settleAdmission(accounts, input, parts, { now, degraded: false, asked: round > 0 });
+      return settleAdmission(accounts, input, parts, {
+        now,
+        degraded: false,
+        asked: round > 0 || input.prepaid !== null,
+      });
 
     const answers = await Promise.all(pending.map((account) => ask(account, input, parts)));
     const verdict = await conclude(answers, accounts, input, parts);
@@ -114,9 +111,18 @@ export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<A
 }
 
 /** Whether the key still stands, by asking the meter: nothing is charged. */
-export async function confirm(input: Omit<AdmitInput, "cost">, parts: AdmissionParts): Promise<AdmitOutcome> {
-  const peek = { ...input, cost: 0, policy: { ...input.policy, mustAsk: true } };
+export async function confirm(
+  input: Omit<AdmitInput, "cost" | "prepaid">,
+  parts: AdmissionParts,
+): Promise<AdmitOutcome> {
+  const peek = { ...input, cost: 0, prepaid: null, policy: { ...input.policy, mustAsk: true } };
   return await admit(peek, parts);
+}
+
+/** For a request that was paid for when its key was met, and then goes no further. */
+export function refundPrepaid(input: AdmitInput, parts: AdmissionParts): void {
+  const [account] = openAccounts(input, parts.book);
+  if (input.prepaid !== null && account !== undefined) refundPaid([account], input, parts);
 }
 
 function openAccounts(input: AdmitInput, book: LeaseBook): Account[] {
@@ -124,15 +130,17 @@ function openAccounts(input: AdmitInput, book: LeaseBook): Account[] {
   const key: Account = {
     name: record.id,
     meter: meterOfLineage(record.workspace, record.lineageId),
+    shardKey: input.hash,
     lease: book.of(record.id),
     keyId: record.id,
     generation: record.generation,
     limits,
-    payment: null,
+    payment: input.prepaid,
   };
   if (!record.ownerLimited) return [key];
   const meter = meterOfOwner(record.workspace, record.owner);
-  return [key, { name: meter, meter, lease: book.of(meter), keyId: null, generation: 0, limits: null, payment: null }];
+  const shared = { keyId: null, generation: 0, limits: null, payment: null } as const;
+  return [key, { name: meter, meter, shardKey: meter, lease: book.of(meter), ...shared }];
 }
 
 /** Admission without asking: the lease is valid and the hand covers the cost on every limit. */
@@ -165,7 +173,7 @@ async function ask(account: Account, input: AdmitInput, parts: AdmissionParts): 
   // A look is a renewal that someone waits for: it hands back what the recent rate does not need.
   const pledge =
     input.cost === 0 ? askToRenew(account.lease, asker) : askForRequest(account.lease, { ...asker, cost: input.cost });
-  const { answer, payment } = await exchange(account, pledge, parts);
+  const { answer, payment } = await exchange(account, pledge, parts, input.policy.mustAsk);
   account.payment = payment;
   return { account, answer };
 }
@@ -186,18 +194,22 @@ interface Exchanged {
   readonly payment: Payment | null;
 }
 
-/** One call to the meter, taken into the lease whatever comes back. */
-async function exchange(account: Account, pledge: Pledge, parts: AdmissionParts): Promise<Exchanged> {
+/** One call to the meter, taken into the lease whatever comes back. `fresh`: no broker's word will do. */
+async function exchange(
+  account: Account,
+  pledge: Pledge,
+  { meters, book }: AdmissionParts,
+  fresh: boolean,
+): Promise<Exchanged> {
   const { lease } = account;
-  counters.meterCalls++;
   let answer: AcquireAnswer;
   try {
-    answer = await parts.meters.acquire(account.meter, pledge.request);
+    answer = await meters.acquire(account, pledge.request, fresh);
   } catch (error) {
     counters.meterFailures++;
     logError(error, { part: "meter" });
     oweAgain(lease, pledge);
-    lease.unreachableUntil = Date.now() + UNREACHABLE_MEMORY_MS;
+    lease.unreachableUntil = Date.now() + METER_UNREACHABLE_MEMORY_MS;
     return { answer: null, payment: null };
   }
   if (answer.outcome === "stale") {
@@ -207,7 +219,7 @@ async function exchange(account: Account, pledge: Pledge, parts: AdmissionParts)
     return { answer, payment: null };
   }
   const payment = takeAnswer(lease, pledge, answer, Date.now());
-  if (answer.outcome === "granted") parts.book.touch(account.name, lease);
+  if (answer.outcome === "granted") book.touch(account.name, lease);
   return { answer, payment };
 }
 
@@ -265,13 +277,14 @@ function settleAdmission(
   else if (!degraded) parts.cache.confirm(input.hash, now);
   for (const account of accounts) {
     const limits = account.limits ?? account.lease.limits;
-    const aheadMs = Math.min(LEASE_RENEW_AHEAD_MS, input.policy.ttlMs / 3);
+    // A third of what it was granted for: a broker's lease may have been half over when it was handed on.
+    const aheadMs = Math.min(LEASE_RENEW_AHEAD_MS, account.lease.spanMs / 3);
     const warm = account.payment === null;
     account.payment ??= spend(account.lease, limits, input.cost, now);
     if (warm && !degraded && renewalDue(account.lease, limits, aheadMs, now)) {
       input.waitUntil(renew(account, input, parts, now));
     }
-    scheduleRelease(account, parts, input.waitUntil);
+    releaseLater(account, input, parts);
   }
   return {
     outcome: "admitted",
@@ -287,8 +300,20 @@ function settleAdmission(
 function refundPaid(accounts: readonly Account[], input: AdmitInput, parts: AdmissionParts): void {
   for (const account of accounts) {
     takeBack(account);
-    scheduleRelease(account, parts, input.waitUntil);
+    releaseLater(account, input, parts);
   }
+}
+
+function releaseLater(account: Account, { waitUntil }: AdmitInput, { meters, book }: AdmissionParts): void {
+  const handBack = async (left: Omit<ReleaseRequest, "holder">): Promise<void> => {
+    try {
+      await meters.release(account, { holder: book.holder, ...left });
+    } catch (error) {
+      counters.meterFailures++;
+      logError(error, { part: "meter" });
+    }
+  };
+  scheduleRelease(account.lease, handBack, waitUntil);
 }
 
 /** Units whose window or lease ended while another account was asked pay for nothing any more. */
@@ -306,7 +331,7 @@ function takeBack(account: Account): void {
 /** Ahead of need, in the background: the client never waits for a renewal on a warm key. */
 async function renew(account: Account, input: AdmitInput, parts: AdmissionParts, now: number): Promise<void> {
   const pledge = askToRenew(account.lease, askerOf(account, input, parts, now));
-  const { answer } = await exchange(account, pledge, parts);
+  const { answer } = await exchange(account, pledge, parts, false);
   if (answer?.outcome === "stale") parts.cache.put(input.hash, answer.record, Date.now());
   else if (answer?.outcome === "granted") parts.cache.confirm(input.hash, Date.now());
 }

@@ -1,16 +1,17 @@
 import type { RefusalCode } from "../limits/acquire.ts";
 import { effectiveLimits, type Plans } from "../limits/effective.ts";
+import type { Payment } from "../limits/lease.ts";
 import type { Limit, LimitView } from "../limits/limit.ts";
 import { digestKey } from "../keys/digest.ts";
 import { classify } from "../keys/format.ts";
-import type { EdgeRecord, KeyHash } from "../keys/record.ts";
+import type { EdgeRecord } from "../keys/record.ts";
 import { counters } from "../platform/counters.ts";
-import { admit, type AdmissionParts, type AdmitInput, type AdmitOutcome, confirm } from "./admit.ts";
+import { admit, type AdmissionParts, type AdmitInput, type AdmitOutcome, confirm, refundPrepaid } from "./admit.ts";
 import type { FailureShield } from "./failure-shield.ts";
 import { type Demand, INVALID_DETAIL, judge, type Judgement, statusDetail } from "./judge.ts";
 import type { Admission, Refusal, RequestFacts } from "./outcome.ts";
-import { admissionPolicy, type RoutePolicy } from "./policy.ts";
-import { resolve } from "./resolve.ts";
+import { admissionPolicy, type RoutePolicy } from "../limits/policy.ts";
+import { meet } from "./meet.ts";
 
 /**
  * Steps 2 to 5 in order: format, digest, resolve, admit. Everyone who asks about a key comes through here: the proxy,
@@ -60,17 +61,20 @@ export async function check(input: CheckInput, parts: CheckParts): Promise<Check
   // Imported keys may be weak enough to be guessed; keys of Latchkey's own form are not, and theirs are always looked up.
   const mayLookUp = form === "own" || input.budget === null || parts.shield.mayLookUp(input.budget.address, now);
   let record = mayLookUp ? parts.cache.get(hash, now) : parts.cache.getStale(hash);
+  let prepaid: Payment | null = null;
   if (record === null) {
     if (!mayLookUp) return failed(input, parts, now);
-    const resolved = await resolve(hash, parts.cache, parts.store, now);
-    if (resolved.found === null) return resolved.reason === "unknown" ? failed(input, parts, now) : unavailable(null);
-    record = resolved.found;
+    const met = await meet(hash, input, parts, now);
+    if (met.found === null) return met.reason === "unknown" ? failed(input, parts, now) : unavailable(null);
+    record = met.found;
+    ({ prepaid } = met);
   } else {
     counters.recordHits++;
   }
   for (let round = 0; round < MAX_RECORD_ROUNDS; round++) {
-    const outcome = await decideOn(record, hash, input, parts);
+    const outcome = await decideOn({ record, hash, prepaid }, input, parts);
     if (!("newer" in outcome)) return outcome;
+    prepaid = null;
     record = parts.cache.put(hash, outcome.newer, Date.now());
   }
   return unavailable(record);
@@ -78,14 +82,21 @@ export async function check(input: CheckInput, parts: CheckParts): Promise<Check
 
 type Decision = CheckOutcome | { readonly newer: EdgeRecord };
 
-async function decideOn(record: EdgeRecord, hash: KeyHash, input: CheckInput, parts: CheckParts): Promise<Decision> {
+async function decideOn(
+  { record, hash, prepaid }: Pick<AdmitInput, "record" | "hash" | "prepaid">,
+  input: CheckInput,
+  parts: CheckParts,
+): Promise<Decision> {
   const now = Date.now();
   const { cost, waitUntil } = input;
   const limits = effectiveLimits(record, parts.plans, input.routeLimits);
   const policy = admissionPolicy(record.policy, input.routePolicy);
-  const asked: AdmitInput = { record, hash, limits, cost, policy, waitUntil };
+  const asked: AdmitInput = { record, hash, limits, cost, policy, prepaid, waitUntil };
   const judgement = judge(record, input.demand, input.facts, now);
-  if (judgement !== null) return await uphold(judgement, asked, input, parts);
+  if (judgement !== null) {
+    refundPrepaid(asked, parts);
+    return await uphold(judgement, asked, input, parts);
+  }
   const outcome = input.look ? await confirm(asked, parts) : await admit(asked, parts);
   switch (outcome.outcome) {
     case "admitted":

@@ -1,5 +1,5 @@
 import type { GatewayConfig, RouteConfig } from "../config.ts";
-import { MAX_COST, MAX_GRACE_SECONDS, MAX_SCOPES } from "../constants.ts";
+import { MAX_BROKER_SHARDS, MAX_COST, MAX_GRACE_SECONDS, MAX_SCOPES } from "../constants.ts";
 import { isPrefix } from "../keys/format.ts";
 import { isPublishablePattern, isScope } from "../keys/scopes.ts";
 import { checkLimits } from "./config-check-limits.ts";
@@ -24,6 +24,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     "realm",
     "clientIpInEvents",
     "logSampleRate",
+    "leaseBrokers",
     "serverTiming",
   ]);
   if (fields === null) return findings.errors;
@@ -63,6 +64,11 @@ function checkGeneral(findings: Findings, fields: Fields): void {
   }
   if (rate !== undefined && !(typeof rate === "number" && rate >= 0 && rate <= 1)) {
     findings.add("logSampleRate", "must be a number from 0 to 1");
+  }
+  if (fields["leaseBrokers"] !== undefined && fields["leaseBrokers"] !== false) {
+    const brokers = findings.object("leaseBrokers", fields["leaseBrokers"], ["shardsPerRegion"]);
+    if (brokers !== null)
+      findings.integer("leaseBrokers.shardsPerRegion", brokers["shardsPerRegion"], 1, MAX_BROKER_SHARDS);
   }
   for (const [index, scope] of findings.list("publishableScopes", publishableScopes ?? []).entries()) {
     if (typeof scope !== "string" || !isPublishablePattern(scope)) {

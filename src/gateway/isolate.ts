@@ -1,9 +1,11 @@
-import { acquireFrom, releaseTo } from "../../durable-objects/key-meter/client.ts";
 import type { GatewayConfig } from "../config.ts";
+import { DEFAULT_BROKER_SHARDS } from "../constants.ts";
 import type { Result } from "../result.ts";
 import type { CheckParts } from "./check.ts";
 import { FailureShield } from "./failure-shield.ts";
 import { LeaseBook } from "./lease-book.ts";
+import { brokeredMeters, homeMeters } from "./meters.ts";
+import type { Place } from "./place.ts";
 import { RecordCache } from "./record-cache.ts";
 import { type ConfigError, compileConfig, type RouteTable } from "./routes.ts";
 
@@ -12,6 +14,8 @@ export interface Isolate {
   readonly config: GatewayConfig;
   readonly table: RouteTable;
   readonly parts: CheckParts;
+  /** Where this isolate is: told by the first request that reaches it. */
+  place: Place | null;
 }
 
 /** Made once per isolate, from the configuration and the bindings; says what is wrong with the configuration, place by place. */
@@ -19,18 +23,21 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
   const compiled = compileConfig(config, { ...env });
   if (!compiled.ok) return compiled;
   const table = compiled.value;
+  const place = (): Place | null => isolate.place;
   const parts: CheckParts = {
     book: new LeaseBook(),
     cache: new RecordCache(),
     shield: new FailureShield(env.FAILURE_SHIELD),
-    meters: {
-      acquire: (meter, request) => acquireFrom(env.KEY_METER, meter, request),
-      release: (meter, request) => releaseTo(env.KEY_METER, meter, request),
-    },
+    meters: config.leaseBrokers === false ? homeMeters(env) : brokeredMeters(env, { shards: shardsOf(config), place }),
     store: env.KEYS,
     prefixes: table.prefixes,
     importedKeys: table.importedKeys,
     plans: table.plans,
   };
-  return { ok: true, value: { config, table, parts } };
+  const isolate: Isolate = { config, table, parts, place: null };
+  return { ok: true, value: isolate };
+}
+
+function shardsOf({ leaseBrokers }: GatewayConfig): number {
+  return typeof leaseBrokers === "object" ? leaseBrokers.shardsPerRegion : DEFAULT_BROKER_SHARDS;
 }

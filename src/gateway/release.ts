@@ -1,10 +1,8 @@
+import type { ReleaseRequest } from "../limits/acquire.ts";
 import { type Lease, release } from "../limits/lease.ts";
 import { sleep } from "../platform/clock.ts";
-import { counters } from "../platform/counters.ts";
-import { logError } from "../platform/log.ts";
-import type { AdmissionParts } from "./admit.ts";
 
-/** What an idle lease holds goes back to its meter, so that others may have it. */
+/** What an idle lease holds goes back to where it came from, so that others may have it. */
 
 /** `waitUntil` lasts 30 s at most. */
 const WATCH_MS = 25_000;
@@ -13,23 +11,17 @@ const DELAY_MS = 100;
 /** A watcher that has not reported this long after its time was cut off with its request. */
 const PATIENCE_MS = 5_000;
 
-/** A lease and the meter that it is from. */
-export interface Leased {
-  readonly lease: Lease;
-  readonly meter: string;
-}
+/** Hands back. Never throws: a failure only leaves units unused until their windows end. */
+type HandBack = (left: Omit<ReleaseRequest, "holder">) => Promise<void>;
 
 /** One request at a time watches over a lease that holds something. */
-export function scheduleRelease(
-  { lease, meter }: Leased,
-  parts: AdmissionParts,
-  waitUntil: (work: Promise<unknown>) => void,
-): void {
-  if (lease.releaseBy > 0 && lease.releaseBy > Date.now()) return;
+export function scheduleRelease(lease: Lease, handBack: HandBack, waitUntil: (work: Promise<unknown>) => void): void {
   if (lease.spent.length === 0 && !holdsUnits(lease)) return;
-  const giveUpAt = Date.now() + WATCH_MS;
+  const now = Date.now();
+  if (lease.releaseBy > now) return;
+  const giveUpAt = now + WATCH_MS;
   lease.releaseBy = giveUpAt + PATIENCE_MS;
-  waitUntil(releaseWhenIdle({ lease, meter }, giveUpAt, parts));
+  waitUntil(releaseWhenIdle(lease, giveUpAt, handBack));
 }
 
 function holdsUnits(lease: Lease): boolean {
@@ -37,7 +29,7 @@ function holdsUnits(lease: Lease): boolean {
   return false;
 }
 
-async function releaseWhenIdle({ lease, meter }: Leased, giveUpAt: number, parts: AdmissionParts): Promise<void> {
+async function releaseWhenIdle(lease: Lease, giveUpAt: number, handBack: HandBack): Promise<void> {
   let now = Date.now();
   do {
     await sleep(Math.max(0, Math.min(lease.validUntil, giveUpAt) - now) + DELAY_MS);
@@ -47,12 +39,5 @@ async function releaseWhenIdle({ lease, meter }: Leased, giveUpAt: number, parts
   // Still in use, or unreachable and living on grace: the next request sees to it.
   if (lease.validUntil > now || lease.unreachableUntil > now) return;
   const left = release(lease, now);
-  if (left === null) return;
-  counters.meterCalls++;
-  try {
-    await parts.meters.release(meter, { holder: parts.book.holder, ...left });
-  } catch (error) {
-    counters.meterFailures++;
-    logError(error, { part: "meter" });
-  }
+  if (left !== null) await handBack(left);
 }

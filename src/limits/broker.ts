@@ -1,5 +1,5 @@
 import type { EdgeRecord } from "../keys/record.ts";
-import type { AcquireAnswer, AcquireRequest, LimitGrant, ReleaseRequest } from "./acquire.ts";
+import type { AcquireAnswer, AcquireRequest, Holding, LimitGrant, ReleaseRequest } from "./acquire.ts";
 import { countHolders, type Holders } from "./holders.ts";
 import { addSpent, type Hand, type Lease, newLease, refusedUntil, unspend } from "./lease.ts";
 import { askForRequest, askToRenew, oweAgain, type Pledge, takeAnswer } from "./lease-exchange.ts";
@@ -26,14 +26,23 @@ export function newBrokerAccount(): BrokerAccount {
   return { lease: newLease(), holders: new Map(), record: null };
 }
 
-/** Once for each call, before anything else: what the caller gives back and reports is true whatever it is answered. */
-export function noteReport({ lease }: BrokerAccount, report: ReleaseRequest, now: number): void {
-  for (const { counter, windowStart, units } of report.returned) {
-    const hand = lease.hands.get(counter);
-    // Units of a window that this broker knows nothing of (any more) are left unused: it cannot tell when they end.
-    if (hand?.windowStart === windowStart && hand.windowEndsAt > now) hand.units += units;
+/**
+ * Once for each call, before anything else: what the caller gives back and reports is true whatever it is answered. Returns
+ * the units that are not of a window in hand (they came by another broker, or before a crash): they belong to the meter.
+ */
+export function noteReport(
+  { lease }: BrokerAccount,
+  report: Omit<ReleaseRequest, "holder">,
+  now: number,
+): readonly Holding[] {
+  const strays: Holding[] = [];
+  for (const holding of report.returned) {
+    const hand = lease.hands.get(holding.counter);
+    if (hand?.windowStart === holding.windowStart && hand.windowEndsAt > now) hand.units += holding.units;
+    else strays.push(holding);
   }
   for (const { hour, units } of report.spent) addSpent(lease, hour, units);
+  return strays;
 }
 
 /** The caller will hear of a failure and report the same again. */

@@ -20,6 +20,7 @@ const NEEDED: Readonly<Record<BindingName, { readonly is: Check; readonly what: 
   USAGE: { is: has("send", "sendBatch"), what: "a queue" },
   KEY_REGISTRY: { is: isObjectNamespace, what: "Durable Objects of class KeyRegistry" },
   KEY_METER: { is: isObjectNamespace, what: "Durable Objects of class KeyMeter" },
+  LEASE_BROKER: { is: isObjectNamespace, what: "Durable Objects of class LeaseBroker" },
   USAGE_LEDGER: { is: isObjectNamespace, what: "Durable Objects of class UsageLedger" },
   HASH_CLAIMS: { is: isObjectNamespace, what: "Durable Objects of class HashClaims" },
   FAILURE_SHIELD: { is: isRateLimit, what: "a rate limit" },

@@ -11,6 +11,9 @@ export const counters = {
   leaseHits: 0,
   meterCalls: 0,
   meterFailures: 0,
+  /** Calls to lease brokers, in place of a meter's or a read of KV. */
+  brokerCalls: 0,
+  brokerFailures: 0,
   eventsBuffered: 0,
   eventsDropped: 0,
   queueMessages: 0,

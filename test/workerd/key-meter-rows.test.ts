@@ -1,9 +1,9 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
-import { acquireFrom, releaseTo } from "../../durable-objects/key-meter/client.ts";
 import { admit, type AdmissionParts } from "../../src/gateway/admit.ts";
 import { LeaseBook } from "../../src/gateway/lease-book.ts";
+import { homeMeters } from "../../src/gateway/meters.ts";
 import { RecordCache } from "../../src/gateway/record-cache.ts";
 import type { EdgeRecord, KeyHash } from "../../src/keys/record.ts";
 import type { Limit } from "../../src/limits/limit.ts";
@@ -28,10 +28,7 @@ it("the real meter writes at most 20 rows for 1,000 requests of a hot key", asyn
   const parts: AdmissionParts = {
     book: new LeaseBook(),
     cache: new RecordCache(),
-    meters: {
-      acquire: (name, request) => acquireFrom(env.KEY_METER, name, request),
-      release: (name, request) => releaseTo(env.KEY_METER, name, request),
-    },
+    meters: homeMeters(env),
   };
   const policy = { mustAsk: false, ttlMs: 4_500, onMeterUnavailable: "open", graceMs: 0 } as const;
   const before = await rowsChanged(meter);
@@ -40,7 +37,7 @@ it("the real meter writes at most 20 rows for 1,000 requests of a hot key", asyn
     // A hash is any text here: the cache is empty.
     const hash = "hash" as KeyHash;
     const waitUntil = (work: Promise<unknown>): void => void background.push(work);
-    const outcome = await admit({ record, hash, limits, cost: 1, policy, waitUntil }, parts);
+    const outcome = await admit({ record, hash, limits, cost: 1, policy, prepaid: null, waitUntil }, parts);
     expect(outcome.outcome).toBe("admitted");
   }
   const during = (await rowsChanged(meter)) - before;

@@ -1,0 +1,208 @@
+import { BROKER_ACCOUNTS, BROKER_RENEW_AHEAD_MS, METER_UNREACHABLE_MEMORY_MS } from "../../src/constants.ts";
+import type { RecordCache } from "../../src/gateway/record-cache.ts";
+import { scheduleRelease } from "../../src/gateway/release.ts";
+import type { Resolved } from "../../src/gateway/resolve.ts";
+import type { KeyHash, KeyId } from "../../src/keys/record.ts";
+import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../../src/limits/acquire.ts";
+import {
+  answerFromHand,
+  answerWithMeters,
+  askMeter,
+  type BrokerAccount,
+  newBrokerAccount,
+  noteRecord,
+  noteReport,
+  unnoteReport,
+} from "../../src/limits/broker.ts";
+import { type Introduced, type Introduction, requestFor } from "../../src/limits/introduction.ts";
+import { askToRenew, oweAgain, type Pledge, takeAnswer } from "../../src/limits/lease-exchange.ts";
+import { renewalDue } from "../../src/limits/lease.ts";
+import { logError } from "../../src/platform/log.ts";
+import { meterOfLineage } from "../key-meter/client.ts";
+
+/** One account: a key at its lineage's meter, or an owner's meter. */
+export interface AccountName {
+  readonly meter: string;
+  readonly keyId: KeyId | null;
+}
+
+interface Account extends BrokerAccount {
+  readonly meter: string;
+  /** Someone is asking the meter. Others wait for that once, before they ask themselves. Never rejects. */
+  asking: Promise<void> | null;
+  unreachableUntil: number;
+}
+
+/** A window may end while its meter is asked, and a record may change; more rounds than this means a bug or a flood. */
+const MAX_ROUNDS = 4;
+
+/** What a broker needs of the world. */
+export interface BrokerParts {
+  /** This instance's name to the meters. */
+  readonly holder: string;
+  /** The home meters. Each call may fail, and is bounded in time. */
+  readonly meters: {
+    acquire(meter: string, request: AcquireRequest): Promise<AcquireAnswer>;
+    release(meter: string, request: ReleaseRequest): Promise<void>;
+  };
+  readonly records: RecordCache;
+  readonly lookUp: (hash: KeyHash) => Promise<Resolved>;
+  readonly waitUntil: (work: Promise<unknown>) => void;
+}
+
+/** Answers as a meter does, out of leases from the home meters; what it knows is in memory alone. */
+export class Broker {
+  readonly #parts: BrokerParts;
+  readonly #accounts = new Map<string, Account>();
+
+  constructor(parts: BrokerParts) {
+    this.#parts = parts;
+  }
+
+  /** As a meter. Throws when the meter is needed and cannot be reached: nothing that was reported is taken then. */
+  async acquire(meter: string, request: AcquireRequest): Promise<AcquireAnswer> {
+    // Strict: for the request in hand alone, and so the meter's to say.
+    if (request.ttlMs === 0) return await this.#parts.meters.acquire(meter, request);
+    const account = this.#accountOf({ meter, keyId: request.keyId });
+    this.#note(account, request);
+    try {
+      return await this.#answer(account, request);
+    } catch (error) {
+      unnoteReport(account, request);
+      throw error;
+    }
+  }
+
+  release(name: AccountName, request: ReleaseRequest): void {
+    const account = this.#accountOf(name);
+    this.#note(account, request);
+    this.#scheduleRelease(account);
+  }
+
+  /** The record of a key that the caller has not met, and the admission of the request in hand, in one answer. */
+  async introduce(asked: Introduction): Promise<Introduced> {
+    const resolved = await this.#parts.lookUp(asked.hash);
+    if (resolved.found === null) {
+      if (resolved.reason === "unknown") return { outcome: "unknown" };
+      throw new Error("the key cannot be looked up");
+    }
+    let record = resolved.found;
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const request = requestFor(record, asked, Date.now());
+      if (request === null) return { outcome: "known", record, answer: null };
+      const meter = meterOfLineage(record.workspace, record.lineageId);
+      const answer = await this.#answer(this.#accountOf({ meter, keyId: record.id }), request);
+      if (answer.outcome !== "stale") {
+        if (answer.outcome === "granted") this.#parts.records.confirm(asked.hash, Date.now());
+        return { outcome: "known", record, answer };
+      }
+      record = this.#parts.records.put(asked.hash, answer.record, Date.now());
+    }
+    throw new Error("the record changes faster than it is read");
+  }
+
+  #note(account: Account, report: Omit<ReleaseRequest, "holder">): void {
+    const strays = noteReport(account, report, Date.now());
+    if (strays.length > 0) this.#parts.waitUntil(this.#sendHome(account.meter, { returned: strays, spent: [] }));
+  }
+
+  async #answer(account: Account, request: AcquireRequest): Promise<AcquireAnswer> {
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const now = Date.now();
+      const answer = answerFromHand(account, request, now);
+      if (answer !== null) {
+        if (answer.outcome === "granted") this.#renewAhead(account, request, now);
+        this.#scheduleRelease(account);
+        return answer;
+      }
+      if (round === 0 && account.asking !== null) {
+        await account.asking;
+        continue;
+      }
+      const asking = this.#ask(account, request);
+      if (account.asking === null) {
+        const settled = (): void => {
+          account.asking = null;
+        };
+        account.asking = asking.then(settled, settled);
+      }
+      const met = await asking;
+      if (met !== null) return met;
+    }
+    throw new Error("windows end faster than the meter answers");
+  }
+
+  async #ask(account: Account, request: AcquireRequest): Promise<AcquireAnswer | null> {
+    const now = Date.now();
+    if (account.unreachableUntil > now) throw new Error("the meter did not answer a moment ago");
+    const pledge = askMeter(account, request, this.#parts.holder, now);
+    const answer = await this.#call(account, pledge);
+    const met = answerWithMeters(account, request, { pledge, answer, now: Date.now() });
+    this.#scheduleRelease(account);
+    return met;
+  }
+
+  /** In the background, so that those who come next find a lease that still stands for long. */
+  #renewAhead(account: Account, request: AcquireRequest, now: number): void {
+    const { lease } = account;
+    const { keyId, generation, limits, ttlMs } = request;
+    const aheadMs = Math.min(BROKER_RENEW_AHEAD_MS, lease.spanMs / 2);
+    if (account.unreachableUntil > now || !renewalDue(lease, limits ?? lease.limits, aheadMs, now)) return;
+    const pledge = askToRenew(lease, { holder: this.#parts.holder, keyId, generation, limits, ttlMs, now });
+    this.#parts.waitUntil(this.#renew(account, pledge));
+  }
+
+  async #renew(account: Account, pledge: Pledge): Promise<void> {
+    try {
+      const answer = await this.#call(account, pledge);
+      if (answer.outcome === "stale") {
+        oweAgain(account.lease, pledge);
+        noteRecord(account, answer.record);
+      } else takeAnswer(account.lease, pledge, answer, Date.now());
+    } catch (error) {
+      logError(error, { part: "lease-broker" });
+    }
+  }
+
+  async #call(account: Account, pledge: Pledge): Promise<AcquireAnswer> {
+    try {
+      return await this.#parts.meters.acquire(account.meter, pledge.request);
+    } catch (error) {
+      oweAgain(account.lease, pledge);
+      account.unreachableUntil = Date.now() + METER_UNREACHABLE_MEMORY_MS;
+      throw error;
+    }
+  }
+
+  #scheduleRelease({ lease, meter }: Account): void {
+    scheduleRelease(lease, (left) => this.#sendHome(meter, left), this.#parts.waitUntil);
+  }
+
+  /** A failure leaves units unused until their window ends. */
+  async #sendHome(meter: string, left: Omit<ReleaseRequest, "holder">): Promise<void> {
+    try {
+      await this.#parts.meters.release(meter, { holder: this.#parts.holder, ...left });
+    } catch (error) {
+      logError(error, { part: "lease-broker" });
+    }
+  }
+
+  /** Kept in the order of last use, so that what is dropped is what has been idle longest. */
+  #accountOf({ meter, keyId }: AccountName): Account {
+    const name = keyId === null ? meter : `${meter}/${keyId}`;
+    const known = this.#accounts.get(name);
+    if (known !== undefined) {
+      this.#accounts.delete(name);
+      this.#accounts.set(name, known);
+      return known;
+    }
+    for (const oldest of this.#accounts.keys()) {
+      if (this.#accounts.size < BROKER_ACCOUNTS) break;
+      // Its units, if any, go home by themselves when its lease ends.
+      this.#accounts.delete(oldest);
+    }
+    const account: Account = { ...newBrokerAccount(), meter, asking: null, unreachableUntil: 0 };
+    this.#accounts.set(name, account);
+    return account;
+  }
+}

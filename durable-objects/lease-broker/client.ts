@@ -1,0 +1,58 @@
+import { BROKER_TIMEOUT_MS } from "../../src/constants.ts";
+import type { KeyId } from "../../src/keys/record.ts";
+import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../../src/limits/acquire.ts";
+import type { Introduced, Introduction } from "../../src/limits/introduction.ts";
+import { within } from "../../src/platform/clock.ts";
+
+/** How an isolate talks to the broker nearby. Each call throws when it is not answered in `BROKER_TIMEOUT_MS`; none is repeated. */
+
+type Brokers = Env["LEASE_BROKER"];
+
+/** Where a broker lives, and which of its kind there it is. */
+export interface BrokerName {
+  readonly region: DurableObjectLocationHint | null;
+  /** 0 is everyone's; a key that is hot somewhere has the others, see `laneOf`. */
+  readonly lane: number;
+  readonly shard: number;
+}
+
+export function nameOf({ region, lane, shard }: BrokerName): string {
+  return `${region ?? "any"}/${lane}/${shard}`;
+}
+
+/** Accounts are spread by a text of theirs: a key's hash, an owner's meter. FNV-1a, 32 bits. */
+export function shardOf(text: string, shards: number): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  return (hash >>> 0) % shards;
+}
+
+export async function acquireThrough(
+  brokers: Brokers,
+  name: BrokerName,
+  meter: string,
+  request: AcquireRequest,
+): Promise<AcquireAnswer> {
+  const asked = stubOf(brokers, name).acquire(meter, request);
+  return await within<AcquireAnswer>(asked, BROKER_TIMEOUT_MS, "the lease broker");
+}
+
+export async function releaseThrough(
+  brokers: Brokers,
+  name: BrokerName,
+  account: { readonly meter: string; readonly keyId: KeyId | null },
+  request: ReleaseRequest,
+): Promise<void> {
+  await within(stubOf(brokers, name).release(account, request), BROKER_TIMEOUT_MS, "the lease broker");
+}
+
+export async function introduceThrough(brokers: Brokers, name: BrokerName, asked: Introduction): Promise<Introduced> {
+  // The stub's mapped type turns the `unknown` in a record's metadata into `never`.
+  const introduced = stubOf(brokers, name).introduce(asked) as unknown as Promise<Introduced>;
+  return await within(introduced, BROKER_TIMEOUT_MS, "the lease broker");
+}
+
+function stubOf(brokers: Brokers, name: BrokerName) {
+  // The first call decides where an object lives for good: near those who ask it.
+  return brokers.getByName(nameOf(name), name.region === null ? undefined : { locationHint: name.region });
+}

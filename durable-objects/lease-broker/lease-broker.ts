@@ -1,0 +1,45 @@
+import { DurableObject } from "cloudflare:workers";
+import { RecordCache } from "../../src/gateway/record-cache.ts";
+import { resolve } from "../../src/gateway/resolve.ts";
+import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../../src/limits/acquire.ts";
+import type { Introduced, Introduction } from "../../src/limits/introduction.ts";
+import { acquireFrom, releaseTo } from "../key-meter/client.ts";
+import { type AccountName, Broker } from "./broker.ts";
+
+/**
+ * A lease broker: one per region, lane and shard of accounts, near the isolates that ask it. It answers as a meter does, and
+ * knows records by hash, so that an isolate that meets a key waits for one nearby hop. It keeps no storage: a broker that
+ * is lost leaves units unused until their windows end, and is otherwise missed by nobody.
+ */
+export class LeaseBroker extends DurableObject<Env> {
+  readonly #broker: Broker;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const records = new RecordCache();
+    this.#broker = new Broker({
+      holder: crypto.randomUUID(),
+      meters: {
+        acquire: (meter, request) => acquireFrom(env.KEY_METER, meter, request),
+        release: (meter, request) => releaseTo(env.KEY_METER, meter, request),
+      },
+      records,
+      lookUp: (hash) => resolve(hash, records, env.KEYS, Date.now()),
+      waitUntil: (work) => ctx.waitUntil(work),
+    });
+  }
+
+  /** As a meter. Throws when the meter is needed and cannot be reached: nothing that was reported is taken then. */
+  async acquire(meter: string, request: AcquireRequest): Promise<AcquireAnswer> {
+    return await this.#broker.acquire(meter, request);
+  }
+
+  release(account: AccountName, request: ReleaseRequest): void {
+    this.#broker.release(account, request);
+  }
+
+  /** The record of a key that the caller has not met, and the admission of the request in hand, in one answer. */
+  async introduce(asked: Introduction): Promise<Introduced> {
+    return await this.#broker.introduce(asked);
+  }
+}

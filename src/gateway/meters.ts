@@ -1,0 +1,120 @@
+import { acquireFrom, releaseTo } from "../../durable-objects/key-meter/client.ts";
+import {
+  acquireThrough,
+  type BrokerName,
+  introduceThrough,
+  nameOf,
+  releaseThrough,
+  shardOf,
+} from "../../durable-objects/lease-broker/client.ts";
+import { BROKER_LANES, METER_UNREACHABLE_MEMORY_MS } from "../constants.ts";
+import type { KeyId } from "../keys/record.ts";
+import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../limits/acquire.ts";
+import type { Introduced, Introduction } from "../limits/introduction.ts";
+import { counters } from "../platform/counters.ts";
+import { logError } from "../platform/log.ts";
+import type { Place } from "./place.ts";
+
+/** Who is asked: the broker nearby, or the home meter. Whoever asks cannot tell which of them answered. */
+
+/** Whose units are asked for. */
+export interface AccountAddress {
+  /** The home meter. */
+  readonly meter: string;
+  /** `null` at an owner's meter. */
+  readonly keyId: KeyId | null;
+  /** What spreads accounts over brokers: the key's hash, or the owner's meter. */
+  readonly shardKey: string;
+}
+
+export interface Meters {
+  /** `fresh`: nobody's word but the home meter's will do. Throws when nobody can be reached. */
+  acquire(account: AccountAddress, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer>;
+  /** A failure only leaves units unused until their windows end. */
+  release(account: AccountAddress, request: ReleaseRequest): Promise<void>;
+  /** Record and admission in one hop; `null` where nobody nearby can tell, and KV must be read. Never throws. */
+  introduce(asked: Introduction): Promise<Introduced | null>;
+}
+
+/** Home meters alone. */
+export function homeMeters(env: Pick<Env, "KEY_METER">): Meters {
+  return {
+    acquire: (account, request) => {
+      counters.meterCalls++;
+      return acquireFrom(env.KEY_METER, account.meter, request);
+    },
+    release: (account, request) => {
+      counters.meterCalls++;
+      return releaseTo(env.KEY_METER, account.meter, request);
+    },
+    introduce: () => Promise.resolve(null),
+  };
+}
+
+export interface BrokerSettings {
+  /** Brokers of one lane in one region. */
+  readonly shards: number;
+  /** Where this isolate is; `null` while that is not known. */
+  readonly place: () => Place | null;
+}
+
+/** An isolate that wishes for this many units at once sees the key hot: some six requests a second, here alone. */
+const HOT_WISH_UNITS = 32;
+
+/** Brokers first, home meters where a broker is of no use or of no help. */
+export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, settings: BrokerSettings): Meters {
+  const home = homeMeters(env);
+  const brokers = env.LEASE_BROKER;
+  /** Brokers that failed a moment ago: nobody waits for them. */
+  const unreachable = new Map<string, number>();
+
+  const brokerOf = (shardKey: string, hot: boolean): BrokerName | null => {
+    const place = settings.place();
+    if (place === null) return null;
+    const { region, colo } = place;
+    const name = { region, lane: hot ? laneOf(colo) : 0, shard: shardOf(shardKey, settings.shards) };
+    return (unreachable.get(nameOf(name)) ?? 0) > Date.now() ? null : name;
+  };
+  const give = (name: BrokerName, error: unknown): void => {
+    counters.brokerFailures++;
+    logError(error, { part: "lease-broker" });
+    unreachable.set(nameOf(name), Date.now() + METER_UNREACHABLE_MEMORY_MS);
+  };
+
+  return {
+    async acquire(account, request, fresh) {
+      const broker = fresh ? null : brokerOf(account.shardKey, request.want >= HOT_WISH_UNITS);
+      if (broker === null) return await home.acquire(account, request, fresh);
+      counters.brokerCalls++;
+      try {
+        return await acquireThrough(brokers, broker, account.meter, request);
+      } catch (error) {
+        give(broker, error);
+        // The broker may have taken back what was handed back, and only its answer was lost: it must not be taken twice.
+        return await home.acquire(account, { ...request, returned: [] }, fresh);
+      }
+    },
+    async release(account, request) {
+      const broker = brokerOf(account.shardKey, false);
+      if (broker === null) return await home.release(account, request);
+      counters.brokerCalls++;
+      await releaseThrough(brokers, broker, account, request);
+    },
+    async introduce(asked) {
+      const broker = brokerOf(asked.hash, false);
+      if (broker === null) return null;
+      counters.brokerCalls++;
+      try {
+        return await introduceThrough(brokers, broker, asked);
+      } catch (error) {
+        give(broker, error);
+        return null;
+      }
+    },
+  };
+}
+
+/** A key that is hot in many places has brokers by location there, so that none of them is asked by all. */
+function laneOf(colo: string): number {
+  return 1 + shardOf(colo, BROKER_LANES);
+}
