@@ -8,6 +8,7 @@ export type BindingName =
   | "USAGE"
   | "KEY_REGISTRY"
   | "KEY_METER"
+  | "LEASE_BROKER"
   | "USAGE_LEDGER"
   | "HASH_CLAIMS"
   | "FAILURE_SHIELD"

@@ -6,6 +6,7 @@ import worker, {
   HashClaims as RealHashClaims,
   KeyMeter as RealKeyMeter,
   KeyRegistry as RealKeyRegistry,
+  LeaseBroker as RealLeaseBroker,
   UsageLedger as RealUsageLedger,
   Verifier as RealVerifier,
 } from "../../src/index.ts";
@@ -30,6 +31,7 @@ Date.now = () => machineNow() + clockOffsetMs;
 const NAMESPACES: ReadonlySet<string> = new Set([
   "KEY_REGISTRY",
   "KEY_METER",
+  "LEASE_BROKER",
   "USAGE_LEDGER",
   "HASH_CLAIMS",
 ] satisfies BindingName[]);
@@ -211,6 +213,12 @@ export class KeyMeter extends RealKeyMeter {
 
   crash(): void {
     this.ctx.abort("crashed by the lab");
+  }
+}
+
+export class LeaseBroker extends RealLeaseBroker {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, wrapEnv(env));
   }
 }
 

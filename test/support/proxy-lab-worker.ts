@@ -61,6 +61,7 @@ export default {
 /** wrangler.toml names these; nothing here uses them. */
 export class KeyRegistry extends DurableObject {}
 export class KeyMeter extends DurableObject {}
+export class LeaseBroker extends DurableObject {}
 export class UsageLedger extends DurableObject {}
 export class HashClaims extends DurableObject {}
 
