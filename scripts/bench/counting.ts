@@ -25,10 +25,13 @@ export interface CountOptions {
 /** Of `requests` warm requests, all that followed included. */
 export interface Operations {
   readonly requests: number;
+  /** From the first request to the last count: leases and meters go on by the clock. */
   readonly seconds: number;
   readonly kvReads: number;
   /** Calls to meters, and to whatever stands between an isolate and a meter. */
   readonly meterCalls: number;
+  /** All calls to objects, by `BINDING.method`. */
+  readonly calls: Readonly<Record<string, number>>;
   /** Calls to all other objects. */
   readonly otherCalls: number;
   /** Rows that meters wrote, and whatever stands before them. */
@@ -58,7 +61,7 @@ export async function countOperations({ originUrl, directory, key }: CountOption
   const gateway = await startGateway({ originUrl, directory, entry, keepMessages: true });
   try {
     const issued = await issueKey(gateway, key ?? {});
-    const send = async (amount: number): Promise<number> => {
+    const send = async (amount: number): Promise<void> => {
       const requests = [keyedRequest(issued.key)];
       const load = {
         kind: "closed",
@@ -68,28 +71,30 @@ export async function countOperations({ originUrl, directory, key }: CountOption
         seconds: 0,
         amount,
       } as const;
-      const { statuses, errors, seconds } = await runLoad(load);
+      const { statuses, errors } = await runLoad(load);
       if (errors > 0 || statuses["200"] !== amount)
         throw new Error(`counted requests failed: ${JSON.stringify(statuses)}`);
-      return seconds;
     };
     await send(WARM_UP_REQUESTS);
     await waitForEvents(gateway, WARM_UP_REQUESTS);
     await takeCounts(gateway);
     const before = gateway.stores.counts();
-    const seconds = await send(COUNTED_REQUESTS);
+    const startedAt = performance.now();
+    await send(COUNTED_REQUESTS);
     const messages = await waitForEvents(gateway, COUNTED_REQUESTS);
     await sleep(CHECKPOINT_WAIT_MS);
     const after = gateway.stores.counts();
     const counts = await takeCounts(gateway);
+    const countedAt = performance.now();
     await deliver(gateway, messages);
     return {
       requests: COUNTED_REQUESTS,
-      seconds,
+      seconds: (countedAt - startedAt) / 1_000,
       kvReads: after.kvReads - before.kvReads,
       queueMessages: after.queueMessages - before.queueMessages,
       queueBytes: after.queueBytes - before.queueBytes,
       events: eventIds(messages).size,
+      calls: counts.calls,
       meterCalls: sum(counts.calls, (name) => METER_BINDING.test(name)),
       otherCalls: sum(counts.calls, (name) => !METER_BINDING.test(name)),
       rowsWritten: sum(counts.rowsWritten, (name) => METER_CLASSES.includes(name)),

@@ -32,3 +32,9 @@ export function pairedRatio(a: readonly number[], b: readonly number[]): Spread 
   const rounds = Math.min(a.length, b.length);
   return spreadOf(Array.from({ length: rounds }, (_, round) => (a[round] ?? Number.NaN) / (b[round] ?? Number.NaN)));
 }
+
+/** `a` − `b`, round by round, as `pairedRatio`. */
+export function pairedDifference(a: readonly number[], b: readonly number[]): Spread {
+  const rounds = Math.min(a.length, b.length);
+  return spreadOf(Array.from({ length: rounds }, (_, round) => (a[round] ?? Number.NaN) - (b[round] ?? Number.NaN)));
+}
