@@ -40,8 +40,8 @@ export interface MeterCheckpoint {
 
 /** Reconciliation looks at most this far back. */
 const SPENT_HOURS = 72;
-/** A window that is over is remembered this long, so that a clock which steps back cannot begin it again. */
-const OVER_MEMORY_MS = 60_000;
+/** A window that is over is remembered this long, so that a clock which jumps, and jumps back, cannot begin it again. */
+const OVER_MEMORY_MS = 24 * HOUR_MS;
 /** Callers of a limit that is used up may ask again after this at the earliest … */
 const ASK_AGAIN_MS = 250;
 /** … and the more they are the later, so that together they ask about 250 times a second. */

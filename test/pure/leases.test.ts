@@ -3,20 +3,10 @@ import { describe, expect, it } from "vitest";
 import type { Limit, LimitWindow } from "../../src/limits/limit.ts";
 import { counterOf, windowAt } from "../../src/limits/window.ts";
 import { type Faults, LeaseWorld, NO_FAULTS } from "../support/lease-world.ts";
+import { seeded } from "../support/seeded.ts";
 
 /** Aligned to no window. */
 const START = Date.UTC(2026, 10, 23, 12, 34, 56, 789);
-
-/** mulberry32: a small seeded generator, so that a failing schedule can be run again from its seed. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let value = Math.imul(state ^ (state >>> 15), state | 1);
-    value ^= value + Math.imul(value ^ (value >>> 7), value | 61);
-    return ((value ^ (value >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 const windowArbitrary: fc.Arbitrary<LimitWindow> = fc.oneof(
   fc.constantFrom<LimitWindow>("minute", "hour", "day", "month"),

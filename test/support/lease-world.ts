@@ -99,6 +99,11 @@ export class LeaseWorld {
     });
   }
 
+  /** Anything else that happens at a time. */
+  at(at: number, happen: () => void): void {
+    this.#at(at, happen);
+  }
+
   run(): void {
     for (;;) {
       const next = this.#pop();

@@ -14,7 +14,7 @@ export class MeterOnDisk {
   rows = 0;
   alarmsSet = 0;
   wakes = 0;
-  /** The most units that a crash would have left unused at any moment, as a part of their limit, by counter. */
+  /** The most units that a crash would have left unused at any moment, by counter. */
   readonly worstAhead = new Map<string, number>();
   state: MeterState = newMeterState(null);
   stored: MeterCheckpoint | null = null;
@@ -83,7 +83,7 @@ export class MeterOnDisk {
       if (counter.windowEnd <= now) continue;
       const ahead = this.#storedOf(name, counter) - counter.used;
       if (ahead < 0) throw new Error(`${name}: storage knows of ${-ahead} units fewer than are used`);
-      if (ahead > 0) this.worstAhead.set(name, Math.max(this.worstAhead.get(name) ?? 0, ahead / counter.limit));
+      if (ahead > 0) this.worstAhead.set(name, Math.max(this.worstAhead.get(name) ?? 0, ahead));
     }
   }
 
