@@ -1,0 +1,29 @@
+import { createHash } from "node:crypto";
+
+/** What happened in a world, line by line, and a digest of it: the same seed gives the same. */
+export class Trace {
+  readonly lines: string[] = [];
+  readonly #startAt: number;
+  readonly #names = new Map<string, string>();
+
+  constructor(startAt: number) {
+    this.#startAt = startAt;
+  }
+
+  /** A short name for an id that is long. */
+  alias(id: string, name: string): void {
+    this.#names.set(id, name);
+  }
+
+  nameOf(id: string): string {
+    return this.#names.get(id) ?? id;
+  }
+
+  note(at: number, actor: string, what: string): void {
+    this.lines.push(`${((at - this.#startAt) / 1_000).toFixed(4).padStart(9)} s  ${actor.padEnd(14)} ${what}`);
+  }
+
+  digest(): string {
+    return createHash("sha256").update(this.lines.join("\n")).digest("hex").slice(0, 16);
+  }
+}
