@@ -1,0 +1,172 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { generateKey } from "../../src/keys/generate.ts";
+import type { Edge } from "../lab/edges.ts";
+import type { CallCounts } from "../lab/faults.ts";
+import { tally } from "./client.ts";
+import type { Seen } from "./client.ts";
+import type { Drill, DrillContext, Outcome } from "./drill.ts";
+import { atLeast, atMost, exactly, spreadOf, spreadText } from "./figures.ts";
+import { edgeAt, warmUp } from "./lab-use.ts";
+import { startLoad } from "./load.ts";
+import type { Load } from "./load.ts";
+
+/** Guessing: keys of the right form that nobody issued, from one address and from many, then plain garbage. An honest client goes on beside it. */
+
+const HONEST_PER_SECOND = 20;
+const ATTACKER = "198.51.100.7";
+/** wrangler.toml: failures that an address has in a period, which may end in the middle; and what is looked up all the same once they are used up. */
+const SHIELD = { periodMs: 10_000, failures: 200, lookups: 100 };
+/** Failures are counted in the background: those under way when the budget ends are looked up too. */
+const UNDER_WAY = 100;
+/** An honest client's median wait may be longer by this than under as many ordinary requests: row M2 of the requirements. */
+const ADDED_P50_MS = 50;
+
+export const randomKeys: Drill = {
+  name: "random-keys",
+  breaks: "A flood of random well-formed keys, from one address and from many, and of garbage",
+  seconds: { full: 40, quick: 14 },
+  run,
+};
+
+async function run({ quick, random, timeline, lab: open }: DrillContext): Promise<Outcome> {
+  const lab = await open();
+  const [attacked, , spare] = lab.edges.edges;
+  if (attacked === undefined || spare === undefined) throw new RangeError("the drill needs three isolates");
+  const { key } = await lab.api.issue();
+  const honestEdges = lab.edges.edges.slice(0, -1);
+  await warmUp(lab, key, honestEdges);
+  const [perSecond, floodMs] = quick ? [150, 6_000] : [150, 10_000];
+  const honest = startLoad(HONEST_PER_SECOND, (index) =>
+    // The same address as the attacker's for every other request: a neighbour behind one NAT.
+    lab.client.send({
+      url: edgeAt(lab, index % honestEdges.length).url,
+      key,
+      ip: index % 4 < 2 ? ATTACKER : "192.0.2.20",
+    }),
+  );
+  timeline.note(`${perSecond} ordinary requests a second, to compare with`);
+  const ordinary = startLoad(perSecond, () => lab.client.send({ url: attacked.url, key }));
+  await sleep(quick ? 2_000 : 5_000);
+  await ordinary.stop();
+  const calmUntil = Date.now();
+
+  const guess = (): string => guessKey(random);
+  const shoot = (url: string, key_: () => string, ip: (index: number) => string) => (index: number) =>
+    lab.client.send({ url, key: key_(), ip: ip(index) });
+  timeline.note(`${perSecond} random well-formed keys a second from one address`);
+  const oneAddress = await flood(
+    attacked,
+    floodMs,
+    startLoad(
+      perSecond,
+      shoot(attacked.url, guess, () => ATTACKER),
+    ),
+  );
+  const firstBlocked = oneAddress.seen.find(({ status }) => status === 429);
+  if (firstBlocked !== undefined) timeline.note("the first 429 too_many_failures", firstBlocked.answeredAt);
+  timeline.note(`${perSecond} random well-formed keys a second, each from another address`);
+  const anyAddress = (index: number): string => `100.${64 + (index % 64)}.${(index >> 6) % 256}.${index % 250}`;
+  const manyAddresses = await flood(
+    attacked,
+    floodMs / 2,
+    startLoad(perSecond, shoot(attacked.url, guess, anyAddress)),
+  );
+  timeline.note(`${perSecond} keys with a wrong checksum a second`);
+  const garbage = await flood(
+    spare,
+    floodMs / 2,
+    startLoad(
+      perSecond,
+      shoot(spare.url, () => spoil(guess()), anyAddress),
+    ),
+  );
+  const seen = await honest.stop();
+  return conclude({ seen, calmUntil, floodMs, oneAddress, manyAddresses, garbage });
+}
+
+interface Flood {
+  readonly seen: readonly Seen[];
+  readonly calls: CallCounts;
+}
+
+async function flood(edge: Edge, ms: number, load: Load<Seen>): Promise<Flood> {
+  await edge.resetCalls();
+  await sleep(ms);
+  const seen = await load.stop();
+  return { seen, calls: await edge.calls() };
+}
+
+/** Well-formed, and nobody's. */
+function guessKey(random: () => number): string {
+  const randomBytes = (length: number): Uint8Array => Uint8Array.from({ length }, () => Math.floor(random() * 256));
+  return generateKey({ prefix: "lk", environment: "live", randomBytes });
+}
+
+function spoil(key: string): string {
+  return `${key.slice(0, -1)}${key.endsWith("0") ? "1" : "0"}`;
+}
+
+interface Measured {
+  readonly seen: readonly Seen[];
+  readonly calmUntil: number;
+  readonly floodMs: number;
+  readonly oneAddress: Flood;
+  readonly manyAddresses: Flood;
+  readonly garbage: Flood;
+}
+
+function conclude({ seen, calmUntil, floodMs, oneAddress, manyAddresses, garbage }: Measured): Outcome {
+  const took = (those: readonly Seen[]) => spreadOf(those.map(({ sentAt, answeredAt }) => answeredAt - sentAt));
+  const calm = took(seen.filter(({ answeredAt }) => answeredAt < calmUntil));
+  const busy = took(seen.filter(({ sentAt }) => sentAt >= calmUntil));
+  const readsAtMost = Math.ceil(floodMs / SHIELD.periodMs) * (2 * SHIELD.failures + SHIELD.lookups) + UNDER_WAY;
+  const guesses = [...oneAddress.seen, ...manyAddresses.seen, ...garbage.seen];
+  const reads = (of: Flood): number => of.calls["KEYS.get"] ?? 0;
+  const blocked = oneAddress.seen.filter(({ code }) => code === "too_many_failures");
+  const first = blocked[0];
+  const start = oneAddress.seen[0]?.sentAt ?? 0;
+  const garbageCalls = Object.entries(garbage.calls).filter(([name]) => name !== "FAILURE_SHIELD.limit");
+  return {
+    targets: [
+      exactly("guesses that were admitted", guesses.filter(({ status }) => status === 200).length, 0),
+      exactly(
+        "answers to guesses other than 401 and 429",
+        guesses.filter(({ status }) => status !== 401 && status !== 429).length,
+        0,
+      ),
+      atLeast("429 too_many_failures to the one address", blocked.length, 1),
+      atMost(`KV reads for ${oneAddress.seen.length} keys from one address`, reads(oneAddress), readsAtMost),
+      atMost(
+        `KV reads for ${manyAddresses.seen.length} keys from many addresses`,
+        reads(manyAddresses),
+        manyAddresses.seen.length,
+      ),
+      exactly(
+        `calls to KV, objects and queue for ${garbage.seen.length} keys with a wrong checksum, events apart`,
+        ioOf(garbageCalls),
+        0,
+      ),
+      exactly("honest requests that were not admitted", seen.filter(({ status }) => status !== 200).length, 0),
+      atMost("honest requests: median wait, beyond that under ordinary load", busy.p50 - calm.p50, ADDED_P50_MS, " ms"),
+    ],
+    facts: [
+      ["honest requests, under ordinary load", spreadText(calm)],
+      ["honest requests, under the floods", spreadText(busy)],
+      ["one address: KV reads", `${reads(oneAddress)} for ${oneAddress.seen.length} keys`],
+      ["many addresses: KV reads", `${reads(manyAddresses)} for ${manyAddresses.seen.length} keys; one each, no more`],
+    ],
+    detectMs: first === undefined ? null : first.answeredAt - start,
+    refuseMs: 0,
+    letThrough: 0,
+    eventsLost: null,
+    clientsSaw: tally([...seen, ...guesses]),
+    figures: {
+      kvReads: { oneAddress: reads(oneAddress), manyAddresses: reads(manyAddresses), garbage: reads(garbage) },
+    },
+  };
+}
+
+/** Events of refusals leave by the queue, as all events do. */
+function ioOf(calls: readonly (readonly [name: string, times: number])[]): number {
+  return calls.filter(([name]) => !name.startsWith("USAGE.")).reduce((sum, [, times]) => sum + times, 0);
+}
