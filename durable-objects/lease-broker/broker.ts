@@ -59,14 +59,17 @@ export class Broker {
     this.#parts = parts;
   }
 
-  /** As a meter. Throws when the meter is needed and cannot be reached: nothing that was reported is taken then. */
-  async acquire(meter: string, request: AcquireRequest): Promise<AcquireAnswer> {
+  /**
+   * As a meter. `fresh`: with the meter's word of this moment. Throws when the meter is needed and cannot be reached: nothing
+   * that was reported is taken then.
+   */
+  async acquire(meter: string, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer> {
     // Strict: for the request in hand alone, and so the meter's to say.
     if (request.ttlMs === 0) return await this.#parts.meters.acquire(meter, request);
     const account = this.#accountOf({ meter, keyId: request.keyId });
     this.#note(account, request);
     try {
-      return await this.#answer(account, request);
+      return await this.#answer(account, request, fresh);
     } catch (error) {
       unnoteReport(account, request);
       throw error;
@@ -91,7 +94,7 @@ export class Broker {
       const request = requestFor(record, asked, Date.now());
       if (request === null) return { outcome: "known", record, answer: null };
       const meter = meterOfLineage(record.workspace, record.lineageId);
-      const answer = await this.#answer(this.#accountOf({ meter, keyId: record.id }), request);
+      const answer = await this.#answer(this.#accountOf({ meter, keyId: record.id }), request, false);
       if (answer.outcome !== "stale") {
         if (answer.outcome === "granted") this.#parts.records.confirm(asked.hash, Date.now());
         return { outcome: "known", record, answer };
@@ -106,26 +109,22 @@ export class Broker {
     if (strays.length > 0) this.#parts.waitUntil(this.#sendHome(account.meter, { returned: strays, spent: [] }));
   }
 
-  async #answer(account: Account, request: AcquireRequest): Promise<AcquireAnswer> {
+  async #answer(account: Account, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer> {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const now = Date.now();
-      const answer = answerFromHand(account, request, now);
+      const mustAsk = fresh && round === 0;
+      const answer = mustAsk ? null : answerFromHand(account, request, now);
       if (answer !== null) {
         if (answer.outcome === "granted") this.#renewAhead(account, request, now);
         this.#scheduleRelease(account);
         return answer;
       }
-      if (round === 0 && account.asking !== null) {
+      if (round === 0 && !mustAsk && account.asking !== null) {
         await account.asking;
         continue;
       }
       const asking = this.#ask(account, request);
-      if (account.asking === null) {
-        const settled = (): void => {
-          account.asking = null;
-        };
-        account.asking = asking.then(settled, settled);
-      }
+      announce(account, asking);
       const met = await asking;
       if (met !== null) return met;
     }
@@ -149,7 +148,9 @@ export class Broker {
     const aheadMs = Math.min(BROKER_RENEW_AHEAD_MS, lease.spanMs / 2);
     if (account.unreachableUntil > now || !renewalDue(lease, limits ?? lease.limits, aheadMs, now)) return;
     const pledge = askToRenew(lease, { holder: this.#parts.holder, keyId, generation, limits, ttlMs, now });
-    this.#parts.waitUntil(this.#renew(account, pledge));
+    const renewal = this.#renew(account, pledge);
+    announce(account, renewal);
+    this.#parts.waitUntil(renewal);
   }
 
   async #renew(account: Account, pledge: Pledge): Promise<void> {
@@ -205,4 +206,13 @@ export class Broker {
     this.#accounts.set(name, account);
     return account;
   }
+}
+
+/** Lets others wait for this call in place of making their own. */
+function announce(account: Account, call: Promise<unknown>): void {
+  if (account.asking !== null) return;
+  const settled = (): void => {
+    account.asking = null;
+  };
+  account.asking = call.then(settled, settled);
 }

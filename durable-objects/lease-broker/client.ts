@@ -31,9 +31,9 @@ export async function acquireThrough(
   brokers: Brokers,
   name: BrokerName,
   meter: string,
-  request: AcquireRequest,
+  { request, fresh }: { readonly request: AcquireRequest; readonly fresh: boolean },
 ): Promise<AcquireAnswer> {
-  const asked = stubOf(brokers, name).acquire(meter, request);
+  const asked = stubOf(brokers, name).acquire(meter, request, fresh);
   return await within<AcquireAnswer>(asked, BROKER_TIMEOUT_MS, "the lease broker");
 }
 

@@ -29,9 +29,9 @@ export class LeaseBroker extends DurableObject<Env> {
     });
   }
 
-  /** As a meter. Throws when the meter is needed and cannot be reached: nothing that was reported is taken then. */
-  async acquire(meter: string, request: AcquireRequest): Promise<AcquireAnswer> {
-    return await this.#broker.acquire(meter, request);
+  /** As a meter; `fresh`: with the home meter's word of this moment. */
+  async acquire(meter: string, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer> {
+    return await this.#broker.acquire(meter, request, fresh);
   }
 
   release(account: AccountName, request: ReleaseRequest): void {

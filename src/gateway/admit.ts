@@ -194,7 +194,7 @@ interface Exchanged {
   readonly payment: Payment | null;
 }
 
-/** One call to the meter, taken into the lease whatever comes back. `fresh`: no broker's word will do. */
+/** One call to the meter, taken into the lease whatever comes back. `fresh`: the meter's word of this moment. */
 async function exchange(
   account: Account,
   pledge: Pledge,

@@ -27,7 +27,10 @@ export async function meet(hash: KeyHash, input: CheckInput, parts: CheckParts, 
 
 async function introduce(hash: KeyHash, input: CheckInput, parts: CheckParts, now: number): Promise<Met | null> {
   const { cache, book, plans } = parts;
-  const { routeLimits, routePolicy, cost } = input;
+  const { routeLimits, cost } = input;
+  // A route is more than that, and more than a call can carry.
+  const { strict, onMeterUnavailable, graceSeconds } = input.routePolicy;
+  const routePolicy = { strict, onMeterUnavailable, graceSeconds };
   const asked: Introduction = { hash, holder: book.holder, plans, routeLimits, routePolicy, cost, hour: hourOf(now) };
   const introduced = await parts.meters.introduce(asked);
   if (introduced === null) return null;

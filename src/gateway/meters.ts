@@ -28,7 +28,7 @@ export interface AccountAddress {
 }
 
 export interface Meters {
-  /** `fresh`: nobody's word but the home meter's will do. Throws when nobody can be reached. */
+  /** `fresh`: the home meter is asked, whatever is known nearby. Throws when nobody can be reached. */
   acquire(account: AccountAddress, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer>;
   /** A failure only leaves units unused until their windows end. */
   release(account: AccountAddress, request: ReleaseRequest): Promise<void>;
@@ -72,7 +72,7 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
     const place = settings.place();
     if (place === null) return null;
     const { region, colo } = place;
-    const name = { region, lane: hot ? laneOf(colo) : 0, shard: shardOf(shardKey, settings.shards) };
+    const name = { region, lane: hot && colo !== "" ? laneOf(colo) : 0, shard: shardOf(shardKey, settings.shards) };
     return (unreachable.get(nameOf(name)) ?? 0) > Date.now() ? null : name;
   };
   const give = (name: BrokerName, error: unknown): void => {
@@ -83,11 +83,12 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
 
   return {
     async acquire(account, request, fresh) {
-      const broker = fresh ? null : brokerOf(account.shardKey, request.want >= HOT_WISH_UNITS);
+      // Strict: each request is the home meter's to admit. A look goes through the broker, which may hold units of this limit.
+      const broker = request.ttlMs === 0 ? null : brokerOf(account.shardKey, request.want >= HOT_WISH_UNITS);
       if (broker === null) return await home.acquire(account, request, fresh);
       counters.brokerCalls++;
       try {
-        return await acquireThrough(brokers, broker, account.meter, request);
+        return await acquireThrough(brokers, broker, account.meter, { request, fresh });
       } catch (error) {
         give(broker, error);
         // The broker may have taken back what was handed back, and only its answer was lost: it must not be taken twice.

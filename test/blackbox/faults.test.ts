@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { bearer, control } from "../support/control.ts";
 import { type Edge, type Edges, startEdges } from "../../scripts/lab/edges.ts";
+import type { Fault } from "../../scripts/lab/faults.ts";
 
 /** What clients see when a part fails: known-good keys go on as their policy says, unknown ones do not get in, nothing is lost. */
 
@@ -92,11 +93,17 @@ describe("KV", () => {
   });
 });
 
+/** For the isolate, and for the brokers and the registry, which are with the objects. */
+async function setMeterFault(fault: Fault | null): Promise<void> {
+  const faults = fault === null ? {} : { KEY_METER: fault };
+  await Promise.all([edge.setFaults(faults), harness.home.setFaults(faults)]);
+}
+
 describe("the meter", () => {
   it("down: a known-good key without limits goes on, marked degraded, until its grace ends; then 503", async () => {
     const { key, id } = await control(harness.home).issue({ policy: { graceSeconds: 2 } });
     await use(key);
-    await edge.setFaults({ KEY_METER: { kind: "down" } });
+    await setMeterFault({ kind: "down" });
     expect((await use(key)).headers.get("x-latchkey-degraded")).toBe(null);
     await sleep(LEASE_MS + 200);
     const graced = await use(key);
@@ -108,7 +115,7 @@ describe("the meter", () => {
     });
     await sleep(1_500);
     expect(await codeOf(await use(key))).toBe("verification_unavailable");
-    await edge.setFaults({});
+    await setMeterFault(null);
     await expect.poll(async () => (await use(key)).status, RECOVERY).toBe(200);
     await expect.poll(() => counted(id), USAGE).toBeGreaterThanOrEqual(5);
   });
@@ -120,7 +127,7 @@ describe("the meter", () => {
     const cold = await api.issue();
     await use(closed.key);
     await use(strict.key);
-    await edge.setFaults({ KEY_METER: { kind: "down" } });
+    await setMeterFault({ kind: "down" });
     expect((await use(strict.key)).status).toBe(503);
     expect((await use(cold.key)).status).toBe(503);
     await sleep(LEASE_MS + 200);
@@ -135,7 +142,7 @@ describe("the meter", () => {
     const view = async (response: Response) =>
       Number(/r=(\d+)/.exec(response.headers.get("ratelimit") ?? "")?.[1] ?? Number.NaN);
     const leftBefore = await view(await use(key));
-    await edge.setFaults({ KEY_METER: { kind: "down" } });
+    await setMeterFault({ kind: "down" });
     let passed = 0;
     let last: Response = await use(key);
     while (last.status === 200 && passed < 1_000) {
@@ -144,7 +151,7 @@ describe("the meter", () => {
     }
     expect(last.status).toBe(503);
     expect(passed).toBeLessThan(1_000 / 20 + 20);
-    await edge.setFaults({});
+    await setMeterFault(null);
     await expect.poll(async () => (await use(key)).status, RECOVERY).toBe(200);
     // Nothing that was spent meanwhile is forgotten.
     expect(await view(await use(key))).toBeLessThanOrEqual(leftBefore - passed - 1);
@@ -153,7 +160,7 @@ describe("the meter", () => {
   it("slow: a warm key does not wait for its renewal", async () => {
     const { key } = await control(harness.home).issue();
     await use(key);
-    await edge.setFaults({ KEY_METER: { kind: "slow", ms: 1_500 } });
+    await setMeterFault({ kind: "slow", ms: 1_500 });
     await sleep(LEASE_MS - 1_300);
     const startedAt = Date.now();
     expect((await use(key)).status).toBe(200);
@@ -168,7 +175,7 @@ describe("the meter", () => {
 
   it("answering too late counts as down", async () => {
     const { key } = await control(harness.home).issue();
-    await edge.setFaults({ KEY_METER: { kind: "slow", ms: 3_000 } });
+    await setMeterFault({ kind: "slow", ms: 3_000 });
     expect((await use(key)).status).toBe(503);
   });
 });
