@@ -104,6 +104,16 @@ export class LeaseWorld {
     this.#at(at, happen);
   }
 
+  /** Units that isolates hold of a counter's window: an answer may come after its lease was handed back. */
+  unitsInHands(counter: string, windowStart: number): number {
+    let units = 0;
+    for (const { hands } of this.#leases) {
+      const hand = hands.get(counter);
+      if (hand?.windowStart === windowStart) units += hand.units;
+    }
+    return units;
+  }
+
   run(): void {
     for (;;) {
       const next = this.#pop();
