@@ -7,6 +7,27 @@ import { createInterface } from "node:readline";
 
 const END_TIMEOUT_MS = 5_000;
 
+/** Those that run now, whoever waits for them. */
+const children = new Set<ChildProcess>();
+let ending = false;
+
+/** Ends with the benchmark, also when that is interrupted while whoever started the child still waits for it. */
+export function adopt(child: ChildProcess): void {
+  children.add(child);
+  child.once("exit", () => children.delete(child));
+  if (ending) child.kill("SIGKILL");
+}
+
+/** Whatever is started from now on is killed at once: nobody will wait for it. */
+export function killNewcomers(): void {
+  ending = true;
+}
+
+/** Ends what is left. */
+export async function endAll(): Promise<void> {
+  await Promise.all([...children].map(endProcess));
+}
+
 /** Asks to end, then kills. Resolves once it is gone. */
 export async function endProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
@@ -26,6 +47,7 @@ export interface Helper {
 /** Runs a TypeScript file of this folder in a Node of its own; `input` is the one JSON line that it reads. */
 export function startHelper(file: string, input: unknown): Helper {
   const child = spawn(process.execPath, [path.join(import.meta.dirname, file)], { stdio: ["pipe", "pipe", "inherit"] });
+  adopt(child);
   child.stdin.on("error", () => undefined);
   child.stdin.write(`${JSON.stringify(input)}\n`);
   const lines: unknown[] = [];

@@ -5,7 +5,7 @@ import { Unavailable } from "./candidate.ts";
 import type { Candidate } from "./candidate.ts";
 import { started } from "./measure.ts";
 import type { Started } from "./measure.ts";
-import { endProcess, startHelper } from "./processes.ts";
+import { endAll, endProcess, killNewcomers, startHelper } from "./processes.ts";
 
 /** Everything that a run starts, and the promise that it ends: after the run, after a failure, and on Ctrl-C. */
 
@@ -26,18 +26,24 @@ export function say(text: string): void {
 
 export async function withSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
   const endings: (() => Promise<void>)[] = [];
-  const end = async (): Promise<void> => {
+  const endOnce = async (): Promise<void> => {
     for (let ending = endings.pop(); ending !== undefined; ending = endings.pop()) {
       await ending().catch((error: unknown) => say(`ending: ${String(error)}`));
     }
   };
+  let ended: Promise<void> | null = null;
+  // An interrupted run ends twice: by the signal, and by the failure of what it was doing.
+  const end = (): Promise<void> => (ended ??= endOnce());
   const interrupted = (): void => {
+    killNewcomers();
     void end().finally(() => process.exit(130));
   };
-  for (const signal of SIGNALS) process.once(signal, interrupted);
+  // Not `once`: a library of wrangler's ends the process at once when it finds no other listener.
+  for (const signal of SIGNALS) process.on(signal, interrupted);
   try {
     const directory = await mkdtemp(path.join(tmpdir(), "latchkey-bench-"));
     endings.push(() => rm(directory, { recursive: true, force: true }));
+    endings.push(endAll);
     const origin = startHelper("origin-process.ts", {});
     endings.push(() => endProcess(origin.child));
     const { url: originUrl } = (await origin.nextLine()) as { url: string }; // its only line

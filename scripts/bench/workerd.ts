@@ -7,7 +7,8 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { serverConfig } from "./capnp.ts";
 import type { ServerConfig } from "./capnp.ts";
-import { endProcess } from "./processes.ts";
+import { adopt, endProcess } from "./processes.ts";
+import { endWithBenchmark } from "./watch.ts";
 
 /** `workerd serve`: the runtime alone, without the local tools' entry Worker in front. */
 
@@ -44,12 +45,16 @@ export async function startWorkerd({ directory, config, inspector = false }: Wor
   const args = ["serve", "--control-fd=3", ...(inspector ? ["--inspector-addr=127.0.0.1:0"] : []), file];
   // Log lines of the Worker go nowhere: a deployment's go to Cloudflare.
   const child = spawn(workerdBinary(), args, { cwd: directory, stdio: ["ignore", "ignore", "pipe", "pipe"] });
+  adopt(child);
   const said = keepLastWords(child);
   const names = Object.keys(config.sockets);
   try {
     const ports = await listeningPorts(child, inspector ? [...names, INSPECTOR] : names, said);
+    // It listens, so it runs.
+    const pid = child.pid ?? 0;
+    endWithBenchmark(pid);
     return {
-      pid: child.pid ?? 0,
+      pid,
       urls: new Map(names.map((name) => [name, `http://127.0.0.1:${ports.get(name)}`])),
       inspectorPort: ports.get(INSPECTOR) ?? null,
       stop: () => endProcess(child),
