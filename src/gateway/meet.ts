@@ -26,7 +26,9 @@ export async function meet(hash: KeyHash, input: CheckInput, parts: CheckParts, 
 }
 
 async function introduce(hash: KeyHash, input: CheckInput, parts: CheckParts, now: number): Promise<Met | null> {
-  const { cache, book, plans } = parts;
+  const { cache, book } = parts;
+  // The table's own has no prototype, which a call cannot carry either.
+  const plans = { ...parts.plans };
   const { routeLimits, cost } = input;
   // A route is more than that, and more than a call can carry.
   const { strict, onMeterUnavailable, graceSeconds } = input.routePolicy;
