@@ -20,6 +20,8 @@ export interface CountOptions {
   readonly directory: string;
   /** Over the full key: how a test plants a regression. */
   readonly key?: Readonly<Record<string, unknown>>;
+  /** How many are counted, after a quarter as many to warm up. */
+  readonly requests?: number;
 }
 
 /** Of `requests` warm requests, all that followed included. */
@@ -44,7 +46,6 @@ export interface Operations {
   readonly consumerRowsWritten: number;
 }
 
-const WARM_UP_REQUESTS = 1_000;
 const COUNTED_REQUESTS = 4_000;
 const CONNECTIONS = 8;
 /** Longer than a flush of events waits. */
@@ -55,7 +56,9 @@ const CHECKPOINT_WAIT_MS = 6_000;
 const METER_CLASSES = ["KeyMeter", "LeaseBroker"];
 const METER_BINDING = /METER|BROKER/;
 
-export async function countOperations({ originUrl, directory, key }: CountOptions): Promise<Operations> {
+export async function countOperations(options: CountOptions): Promise<Operations> {
+  const { originUrl, directory, key, requests: wanted = COUNTED_REQUESTS } = options;
+  const warmUp = Math.ceil(wanted / 4);
   const entry = path.join(directory, "counted.ts");
   await writeFile(entry, countedModule(directory));
   const gateway = await startGateway({ originUrl, directory, entry, keepMessages: true });
@@ -75,20 +78,20 @@ export async function countOperations({ originUrl, directory, key }: CountOption
       if (errors > 0 || statuses["200"] !== amount)
         throw new Error(`counted requests failed: ${JSON.stringify(statuses)}`);
     };
-    await send(WARM_UP_REQUESTS);
-    await waitForEvents(gateway, WARM_UP_REQUESTS);
+    await send(warmUp);
+    await waitForEvents(gateway, warmUp);
     await takeCounts(gateway);
     const before = gateway.stores.counts();
     const startedAt = performance.now();
-    await send(COUNTED_REQUESTS);
-    const messages = await waitForEvents(gateway, COUNTED_REQUESTS);
+    await send(wanted);
+    const messages = await waitForEvents(gateway, wanted);
     await sleep(CHECKPOINT_WAIT_MS);
     const after = gateway.stores.counts();
     const counts = await takeCounts(gateway);
     const countedAt = performance.now();
     await deliver(gateway, messages);
     return {
-      requests: COUNTED_REQUESTS,
+      requests: wanted,
       seconds: (countedAt - startedAt) / 1_000,
       kvReads: after.kvReads - before.kvReads,
       queueMessages: after.queueMessages - before.queueMessages,

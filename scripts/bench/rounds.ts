@@ -20,6 +20,8 @@ export interface RoundsPlan {
 /** A turn of a candidate whose requests can be sent only once. */
 const ONCE_WARM_UP = 200;
 const ONCE_PER_ROUND = 300;
+/** Left for the low rate. */
+const ONCE_PACED = 800;
 
 /** A B C A B C: what changes on the machine over time meets all of them. */
 export async function runRounds(
@@ -33,7 +35,9 @@ export async function runRounds(
   }
   for (let round = 1; round <= rounds; round++) {
     for (const one of list) {
-      const result = await loadClosed(one, { connections: CONNECTIONS, seconds, onceRequests: ONCE_PER_ROUND });
+      const share = Math.floor((one.left.length - ONCE_PACED) / (rounds - round + 1));
+      const onceRequests = Math.min(ONCE_PER_ROUND, share);
+      const result = await loadClosed(one, { connections: CONNECTIONS, seconds, onceRequests });
       const { name } = one.candidate;
       results.get(name)?.push(result);
       const cpu = `${figure(result.cpuMicrosPerRequest)} µs of processor a request`;
@@ -53,17 +57,22 @@ export interface Paced {
   readonly latestMs: number;
 }
 
-/** By turns within a group, so that both sides of a difference meet the same moments. */
+/** By turns within a group, so that both sides of a difference meet the same moments. The first three are those of the targets. */
 const GROUP = 3;
 
+/** Of the groups after the first. */
+const LATER_GROUP_SECONDS = 8;
+
+/** `seconds`: of the first group. */
 export async function runPaced(
   list: readonly Started[],
-  plan: Pick<PacedPlan, "ratePerSecond" | "seconds">,
+  { ratePerSecond, seconds }: Pick<PacedPlan, "ratePerSecond" | "seconds">,
 ): Promise<ReadonlyMap<string, Paced>> {
   const results = new Map<string, Paced>();
   for (let from = 0; from < list.length; from += GROUP) {
     const group = list.slice(from, from + GROUP);
     const names = group.map(({ candidate }) => candidate.name);
+    const plan = { ratePerSecond, seconds: from === 0 ? seconds : Math.min(seconds, LATER_GROUP_SECONDS) };
     say(`${plan.ratePerSecond} requests/s to each of ${names.join(", ")} for ${plan.seconds} s`);
     for (const [name, paced] of await runGroup(group, plan)) results.set(name, paced);
   }
