@@ -1,6 +1,8 @@
 import { windowAt } from "../../src/limits/window.ts";
 import { type Edges, startEdges } from "../lab/edges.ts";
+import type { Faults } from "../lab/faults.ts";
 import type { Cell } from "./matrix.ts";
+import { issueKey } from "./control.ts";
 import { type Client, makeClient } from "./offer.ts";
 import { startOrigin } from "./origin.ts";
 import { planCells } from "./plan.ts";
@@ -14,6 +16,10 @@ import { type CellFigures, prepareKeys, runCells } from "./run-cells.ts";
 export const PLANTS = ["generous-lease", "silent-revoke"] as const;
 export type Plant = (typeof PLANTS)[number];
 
+/** Whether isolates have lease brokers, as the configuration says, or ask the meters themselves. */
+export const BROKERS = ["up", "down"] as const;
+export type Brokers = (typeof BROKERS)[number];
+
 export interface MeasureOptions {
   readonly cells: readonly Cell[];
   /** Numbers of isolates on which a revocation is measured. */
@@ -21,6 +27,8 @@ export interface MeasureOptions {
   readonly seed: number;
   readonly perSecondMax: number;
   readonly plant: Plant | null;
+  /** `down`: lease brokers cannot be reached, and every isolate asks the home meters. */
+  readonly brokers: Brokers;
   /** Variables of the Workers, over those of wrangler.toml. */
   readonly variables: Readonly<Record<string, string>>;
   /** Told what happens, a line at a time. */
@@ -45,6 +53,9 @@ interface Lab {
 const LEAD_MS = 500;
 /** How often cells are measured again for which the machine was too slow, each time at half the rate. */
 const REPEATS = 2;
+const WARM_UP_ROUNDS = 50;
+/** More than there are cells. */
+const SEEDS_APART = 1_000;
 /** Longer than it takes, repeats included. */
 const MONTH_MARGIN_MS = 20 * 60_000;
 
@@ -84,7 +95,8 @@ async function startLab(count: number, variables: Readonly<Record<string, string
 }
 
 async function measureIn(lab: Lab, options: MeasureOptions): Promise<Figures> {
-  if (options.plant === "generous-lease") await plantGenerousLease(lab.edges);
+  await setUpFaults(lab.edges, options);
+  await warmUp(lab);
   const startedAt = Date.now();
   const tell = (line: string): void => options.tell(`[${seconds(Date.now() - startedAt).padStart(3)} s] ${line}`);
   const told = { ...options, tell };
@@ -96,7 +108,7 @@ async function measureIn(lab: Lab, options: MeasureOptions): Promise<Figures> {
     if (disturbed.length === 0) break;
     tell(`the machine was too slow for ${disturbed.length} cells: again, with less at once`);
     const perSecondMax = options.perSecondMax / 2 ** repeat;
-    const seed = options.seed + repeat * options.cells.length;
+    const seed = options.seed + repeat * SEEDS_APART;
     const again = await measureCells(lab, { ...told, cells: disturbed, perSecondMax, seed }, false);
     for (const [cell, figure] of again.cells) figures.set(cell, figure);
   }
@@ -130,10 +142,20 @@ async function measureCells(lab: Lab, options: MeasureOptions, withRevocation: b
   return { cells: figures, revocation };
 }
 
-/** At whatever Worker the meter is asked from. */
-async function plantGenerousLease({ edges, home }: Edges): Promise<void> {
-  const fault = { KEY_METER: { kind: "generous", methods: ["acquire"] } } as const;
-  await Promise.all([home, ...edges].map((edge) => edge.setFaults(fault)));
+/** A new isolate is slow until its code has been compiled; nobody asks how long that takes here. */
+async function warmUp({ edges, client }: Lab): Promise<void> {
+  const { key } = await issueKey(edges.home, "warm-up", []);
+  for (let round = 0; round < WARM_UP_ROUNDS; round++)
+    await Promise.all(edges.edges.map((_, isolate) => client.send(key, isolate)));
+}
+
+/** At every Worker: isolates ask the meter, and so do the brokers, which live at `home`. */
+async function setUpFaults({ edges, home }: Edges, { plant, brokers }: MeasureOptions): Promise<void> {
+  const faults: Faults = {
+    ...(plant === "generous-lease" ? { KEY_METER: { kind: "generous", methods: ["acquire"] } } : {}),
+    ...(brokers === "down" ? { LEASE_BROKER: { kind: "down" } } : {}),
+  };
+  await Promise.all([home, ...edges].map((edge) => edge.setFaults(faults)));
 }
 
 async function runRevocations(

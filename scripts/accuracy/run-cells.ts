@@ -60,11 +60,11 @@ export interface CellRun {
 /** Measures all of them, side by side as planned. */
 export async function runCells(run: CellRun): Promise<ReadonlyMap<Cell, CellFigures>> {
   const { planned, keys, client, seed, tell } = run;
-  const figures = planned.map(async (plan, index): Promise<readonly [Cell, CellFigures]> => {
-    // Each cell has chance of its own, so that the order in which they run does not matter.
-    const figure = await runCell(plan, keys.get(plan.cell) ?? "", client, seededRandom(seed + index));
+  const figures = planned.map(async (plan): Promise<readonly [Cell, CellFigures]> => {
+    const { cell } = plan;
+    const figure = await runCell(plan, keys.get(cell) ?? "", client, seededRandom(seed + cell.index));
     tell(lineOf(figure));
-    return [plan.cell, figure];
+    return [cell, figure];
   });
   return new Map(await Promise.all(figures));
 }
