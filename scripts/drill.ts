@@ -3,14 +3,17 @@ import { DRILLS } from "./drill/catalogue.ts";
 import { PLANTS, runbookOf } from "./drill/drill.ts";
 import type { Drill, Plant } from "./drill/drill.ts";
 import { listText, reportText, summaryText } from "./drill/print.ts";
-import { DrillRun } from "./drill/run.ts";
+import { DrillRunner } from "./drill/run.ts";
 import type { DrillReport } from "./drill/run.ts";
+import { inParallel } from "./drill/load.ts";
 import { momentLine } from "./drill/timeline.ts";
 import { readFlags, wholeNumber } from "./report/flags.ts";
 import { describeMachine } from "./report/machine.ts";
 import { writeFigures } from "./report/table.ts";
 
 const EX_USAGE = 64;
+/** Quick drills mostly wait, so some of them run side by side. In full each has the machine to itself. */
+const QUICK_AT_ONCE = 3;
 /** A process that Ctrl-C ended. */
 const EX_INTERRUPTED = 130;
 
@@ -60,24 +63,26 @@ async function main(): Promise<void> {
   const quick = flags.quick === true;
   const seed = wholeNumber("seed", flags.seed, Math.floor(Math.random() * 2 ** 32), 0);
   const expected = chosen.reduce((sum, { seconds }) => sum + (quick ? seconds.quick : seconds.full), 0);
-  process.stderr.write(`seed ${seed}; about ${Math.ceil(expected / 60)} min\n`);
-  const run = new DrillRun({
+  const atOnce = quick ? QUICK_AT_ONCE : 1;
+  process.stderr.write(`seed ${seed}; about ${Math.ceil(expected / atOnce)} s on a machine that is idle\n`);
+  const run = new DrillRunner({
     quick,
     seed,
     plant: choosePlant(flags.plant),
-    onDrill: ({ name, breaks }) => process.stderr.write(`\n${name}: ${breaks}\n`),
-    onMoment: (moment) => process.stderr.write(`${momentLine(moment)}\n`),
+    onMoment: ({ name }, moment) => process.stderr.write(`${name.padEnd(18)}${momentLine(moment)}\n`),
   });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     process.once(signal, () => void run.stop().then(() => process.exit(EX_INTERRUPTED)));
 
   const reports: DrillReport[] = [];
-  for (const drill of chosen) {
+  await inParallel(chosen.length, atOnce, async (index) => {
+    const drill = chosen[index];
+    if (drill === undefined) return;
     const report = await run.run(drill);
     reports.push(report);
     console.log(`\n${reportText(report)}`);
-  }
-  await run.stop();
+  });
+  reports.sort((a, b) => chosen.indexOf(a.drill) - chosen.indexOf(b.drill));
   console.log(`\n${summaryText(reports)}\n\nseed ${seed}${quick ? ", quick" : ""}`);
   const revocation = reports.find(({ drill }) => drill.name === "revocation")?.outcome?.figures ?? null;
   const drills = reports.map(figuresOf);

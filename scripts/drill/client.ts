@@ -102,6 +102,11 @@ function codeOf(text: string): string | null {
   }
 }
 
+/** Whether Latchkey let it through; what the origin made of it is another matter. */
+export function isAdmitted({ status, code }: Seen): boolean {
+  return status === 200 || code?.startsWith("upstream_") === true;
+}
+
 /** `200`, `200 in grace`, `401 key_revoked`, `no answer`. */
 export function kindOf({ status, code, degraded }: Seen): string {
   if (status === 0) return "no answer";

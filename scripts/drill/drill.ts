@@ -6,7 +6,7 @@ import type { Timeline } from "./timeline.ts";
 
 /** A drill breaks something real on a running local install, measures what came of it, and says whether the promise held. */
 
-/** Several isolates over one set of objects, with a client and the control API. Shared by the drills; each uses keys of its own. */
+/** Several isolates over one set of objects, with a client and the control API. */
 export interface Lab {
   readonly edges: Edges;
   readonly client: Client;
@@ -19,7 +19,7 @@ export interface DrillContext {
   /** 0 ≤ x < 1, by the run's seed. */
   readonly random: () => number;
   readonly timeline: Timeline;
-  /** Started with the first drill that asks for it, healed before each. */
+  /** Starts one, which ends with the drill. */
   readonly lab: () => Promise<Lab>;
   /** Called when the drill is over, however it ends, also by Ctrl-C. */
   readonly onEnd: (cleanUp: () => Promise<void>) => void;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { DEFAULT_GRACE_SECONDS, LEASE_TTL_MS, METER_TIMEOUT_MS } from "../../src/constants.ts";
-import { tally } from "./client.ts";
+import { isAdmitted, tally } from "./client.ts";
 import type { Seen } from "./client.ts";
 import type { IssuedKey } from "./control-api.ts";
 import type { Drill, DrillContext, Lab, Outcome } from "./drill.ts";
@@ -16,14 +16,14 @@ const QUICK_GRACE_SECONDS = 2;
 const LIMIT = 500;
 /** Requests that make a key known: one for each isolate. */
 const WARMING = 3;
-/** What a request may take on top of what the clock says: it is admitted at one moment and answered at a later one. */
+/** A lease counts from before its meter was asked, the fault from when the last isolate has it. */
 const ANSWER_MS = 500;
 /** After the grace: to see that it stays closed. */
 const AFTERWARDS_MS = 2_500;
 
 export const meterUnreachable: Drill = {
   name: "meter-unreachable",
-  breaks: "No isolate reaches any meter",
+  breaks: "No isolate, and no broker, reaches any meter",
   seconds: { full: 50, quick: 22 },
   run,
 };
@@ -50,7 +50,7 @@ async function run(context: DrillContext): Promise<Outcome> {
     revoked: use(lab, keys.revoked),
   };
   await sleep(1_500);
-  await setFaultsOnEdges(lab, { KEY_METER: { kind: "down" } });
+  await breakMeters(lab);
   const brokenAt = Date.now();
   timeline.note(`no meter can be reached; the grace is ${graceSeconds} s`);
   const detected = timeToShow(edgeAt(lab, 0), "meter", true);
@@ -60,7 +60,7 @@ async function run(context: DrillContext): Promise<Outcome> {
   timeline.note("a key is revoked: its meter knows, the isolates cannot ask");
   await sleep(LEASE_TTL_MS + graceSeconds * 1_000 + ANSWER_MS + AFTERWARDS_MS);
   const healedAt = Date.now();
-  await setFaultsOnEdges(lab, {});
+  await Promise.all([setFaultsOnEdges(lab, {}), edges.home.setFaults({})]);
   timeline.note("meters can be reached again");
   const { open } = loads;
   const back = await waitFor(
@@ -75,6 +75,12 @@ async function run(context: DrillContext): Promise<Outcome> {
   const [detectMs, seen] = [await detected, await stopAll(loads)];
   const counted = await countedOf(lab, keys.open.id, seen.open.length + edges.edges.length);
   return conclude({ seen, brokenAt, revokedAt, healedAt, graceSeconds, detectMs, back, counted, context });
+}
+
+/** For isolates, and for the brokers near them; the registry reaches them still. */
+async function breakMeters(lab: Lab): Promise<void> {
+  await lab.edges.home.setFaults({ KEY_METER: { kind: "down", methods: ["acquire", "release"] } });
+  await setFaultsOnEdges(lab, { KEY_METER: { kind: "down" } });
 }
 
 type Name = "open" | "closed" | "strict" | "limited" | "revoked";
@@ -110,20 +116,20 @@ function conclude(measured: Measured): Outcome {
   const { seen, brokenAt, revokedAt, healedAt, graceSeconds, detectMs, back, counted, context } = measured;
   const during = (name: Name): Seen[] =>
     seen[name].filter(({ sentAt, answeredAt }) => sentAt > brokenAt && answeredAt < healedAt);
-  const admitted = (name: Name): Seen[] => during(name).filter(({ status }) => status === 200);
-  const lastMs = (name: Name): number => Math.max(0, ...admitted(name).map(({ answeredAt }) => answeredAt - brokenAt));
+  const admitted = (name: Name): Seen[] => during(name).filter(isAdmitted);
+  const lastMs = (name: Name): number => Math.max(0, ...admitted(name).map(({ sentAt }) => sentAt - brokenAt));
   const firstGrace = during("open").find(({ degraded }) => degraded);
   if (firstGrace !== undefined) context.timeline.note("the first answer in grace", firstGrace.answeredAt);
   context.timeline.note("the last admission of an ordinary key", brokenAt + lastMs("open"));
   const strictRefusal = during("strict").find(({ status }) => status === 503);
   const unmarked = admitted("open").filter(
-    ({ degraded, answeredAt }) => !degraded && answeredAt - brokenAt > LEASE_TTL_MS + ANSWER_MS,
+    ({ degraded, sentAt }) => !degraded && sentAt - brokenAt > LEASE_TTL_MS + ANSWER_MS,
   ).length;
   const refusals = (["open", "closed", "strict", "limited"] as const).flatMap((name) =>
     during(name).filter(({ status }) => status !== 200),
   );
   const graceEndMs = LEASE_TTL_MS + graceSeconds * 1_000 + ANSWER_MS;
-  const revokedLagMs = Math.max(0, ...admitted("revoked").map(({ answeredAt }) => answeredAt - revokedAt));
+  const revokedLagMs = Math.max(0, ...admitted("revoked").map(({ sentAt }) => sentAt - revokedAt));
   const letThrough = admitted("revoked").filter(({ sentAt }) => sentAt > revokedAt).length;
   const readmitted = seen.revoked.filter(({ sentAt, status }) => sentAt > healedAt + 1_000 && status === 200).length;
   return {
@@ -164,7 +170,7 @@ function conclude(measured: Measured): Outcome {
     detectMs,
     refuseMs: strictRefusal === undefined ? null : strictRefusal.answeredAt - brokenAt,
     letThrough,
-    eventsLost: Math.max(0, seen.open.length + WARMING - counted),
+    eventsLost: Math.max(0, seen.open.filter(({ status }) => status > 0).length + WARMING - counted),
     clientsSaw: tally(Object.values(seen).flat()),
     figures: {
       graceSeconds,

@@ -1,5 +1,4 @@
 import { startEdges } from "../lab/edges.ts";
-import type { Edges } from "../lab/edges.ts";
 import { Client } from "./client.ts";
 import { controlApi } from "./control-api.ts";
 import type { Drill, Lab, Outcome, Plant } from "./drill.ts";
@@ -7,15 +6,14 @@ import { seededRandom } from "./random.ts";
 import { Timeline } from "./timeline.ts";
 import type { Moment } from "./timeline.ts";
 
-/** Isolates of the shared lab. */
+/** Isolates of a lab. */
 const ISOLATES = 3;
 
 export interface RunOptions {
   readonly quick: boolean;
   readonly seed: number;
   readonly plant: Plant | null;
-  readonly onDrill: (drill: Drill) => void;
-  readonly onMoment: (moment: Moment) => void;
+  readonly onMoment: (drill: Drill, moment: Moment) => void;
 }
 
 /** `broken`: a promise did not hold. `failed`: the drill itself went wrong, and says nothing of the promise. */
@@ -30,69 +28,63 @@ export interface DrillReport {
   readonly error: string | null;
 }
 
-/** What was started, so that it can be ended at any moment. */
-export class DrillRun {
+type CleanUp = () => Promise<void>;
+
+/** Runs drills, and knows what they have started, so that it can be ended at any moment. */
+export class DrillRunner {
   readonly #options: RunOptions;
-  readonly #cleanUps = new Set<() => Promise<void>>();
-  #lab: Promise<Lab> | null = null;
+  readonly #cleanUps = new Set<CleanUp>();
 
   constructor(options: RunOptions) {
     this.#options = options;
   }
 
-  /** One drill. Never rejects. */
+  /** Never rejects. */
   async run(drill: Drill): Promise<DrillReport> {
-    const { quick, seed, plant, onDrill, onMoment } = this.#options;
-    onDrill(drill);
-    const timeline = new Timeline(onMoment);
+    const { quick, seed, plant, onMoment } = this.#options;
+    const timeline = new Timeline((moment) => onMoment(drill, moment));
+    const own: CleanUp[] = [];
+    const onEnd = (cleanUp: CleanUp): void => {
+      own.push(cleanUp);
+      this.#cleanUps.add(cleanUp);
+    };
     let outcome: Outcome | null = null;
     let error: string | null = null;
-    const lab = (): Promise<Lab> => (this.#lab ??= this.#startLab());
-    const ended: (() => Promise<void>)[] = [];
-    const onEnd = (cleanUp: () => Promise<void>): void => {
-      this.#cleanUps.add(cleanUp);
-      ended.push(cleanUp);
-    };
     try {
-      outcome = await drill.run({ quick, random: seededRandom(seed), timeline, lab, onEnd, plant });
+      const random = seededRandom(seed);
+      outcome = await drill.run({ quick, random, timeline, lab: () => openLab(onEnd), onEnd, plant });
     } catch (caught) {
       error = caught instanceof Error ? (caught.stack ?? caught.message) : String(caught);
     }
-    for (const cleanUp of ended) {
-      this.#cleanUps.delete(cleanUp);
-      await cleanUp().catch(() => undefined);
-    }
-    if (this.#lab !== null) await this.#lab.then(heal).catch(() => undefined);
     const seconds = timeline.elapsedMs / 1_000;
+    await this.#end(own);
     return { drill, verdict: verdictOf(outcome), seconds, timeline: timeline.moments, outcome, error };
   }
 
-  /** Ends everything that was started. Never rejects. */
+  /** Ends everything that runs. Never rejects. */
   async stop(): Promise<void> {
-    await Promise.allSettled([...this.#cleanUps].map((cleanUp) => cleanUp()));
-    this.#cleanUps.clear();
+    await this.#end([...this.#cleanUps]);
   }
 
-  async #startLab(): Promise<Lab> {
-    const edges = await startEdges({ count: ISOLATES });
-    const client = new Client();
-    this.#cleanUps.add(async () => {
-      client.close();
-      await edges.stop();
-    });
-    return { edges, client, api: controlApi(edges.home, edges.rootToken) };
+  async #end(cleanUps: readonly CleanUp[]): Promise<void> {
+    for (const cleanUp of cleanUps) this.#cleanUps.delete(cleanUp);
+    await Promise.allSettled(cleanUps.map((cleanUp) => cleanUp()));
   }
+}
+
+/** Several isolates of its own for each drill: nothing of one is left for the next. */
+async function openLab(onEnd: (cleanUp: CleanUp) => void): Promise<Lab> {
+  const client = new Client();
+  const starting = startEdges({ count: ISOLATES });
+  onEnd(async () => {
+    client.close();
+    await (await starting).stop();
+  });
+  const edges = await starting;
+  return { edges, client, api: controlApi(edges.home, edges.rootToken) };
 }
 
 function verdictOf(outcome: Outcome | null): Verdict {
   if (outcome === null || outcome.targets.length === 0) return "failed";
   return outcome.targets.every(({ held }) => held) ? "held" : "broken";
-}
-
-/** Nothing of one drill is left for the next. */
-async function heal({ edges }: { readonly edges: Edges }): Promise<void> {
-  for (const worker of [edges.home, ...edges.edges]) {
-    await worker.setFaults({});
-    await worker.setClock(0);
-  }
 }

@@ -31,12 +31,12 @@ const START_TIMEOUT_MS = 60_000;
 export async function makeInstall(): Promise<Install> {
   const directory = await mkdtemp(path.join(tmpdir(), "latchkey-drill-"));
   const rootToken = `lkroot_${randomBytes(32).toString("base64url")}`;
-  let running: Server | null = null;
+  let running: Promise<Server> | null = null;
   return {
     directory,
-    start: async () => (running = await startServer(directory, rootToken)),
+    start: () => (running = startServer(directory, rootToken)),
     remove: async () => {
-      await running?.stop();
+      await running?.then((server) => server.stop()).catch(() => undefined);
       await rm(directory, { recursive: true, force: true });
     },
   };

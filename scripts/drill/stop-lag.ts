@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { REVOCATION_BOUND_SECONDS } from "../../src/constants.ts";
 import type { Edge } from "../lab/edges.ts";
+import { isAdmitted } from "./client.ts";
 import type { Seen } from "./client.ts";
 import type { Lab } from "./drill.ts";
 import { startLoad } from "./load.ts";
@@ -12,7 +13,7 @@ const WARM_MS = 1_000;
 const WATCH_MS = REVOCATION_BOUND_SECONDS * 1_000 + 500;
 
 export interface StopLag {
-  /** From the change's answer to the answer of the last request that was admitted; 0 when none was. */
+  /** From the change's answer to the sending of the last request that was admitted; 0 when none was sent later. */
   readonly lagMs: number;
   /** Sent after the change's answer, and admitted. */
   readonly letThrough: number;
@@ -40,10 +41,6 @@ export async function measureStopLag({ client }: Lab, options: StopLagOptions): 
   const stoppedAt = Date.now();
   await sleep(watchMs);
   const seen = await load.stop();
-  const late = seen.filter(({ status, answeredAt }) => status === 200 && answeredAt > stoppedAt);
-  return {
-    lagMs: Math.max(0, ...late.map(({ answeredAt }) => answeredAt - stoppedAt)),
-    letThrough: late.filter(({ sentAt }) => sentAt >= stoppedAt).length,
-    seen,
-  };
+  const late = seen.filter((one) => isAdmitted(one) && one.sentAt > stoppedAt);
+  return { lagMs: Math.max(0, ...late.map(({ sentAt }) => sentAt - stoppedAt)), letThrough: late.length, seen };
 }

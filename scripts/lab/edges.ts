@@ -1,3 +1,5 @@
+import { rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -102,7 +104,10 @@ const built = new Map<string, Promise<Bundle>>();
 function buildOnce(entry: string): Promise<Bundle> {
   let bundle = built.get(entry);
   if (bundle === undefined) {
-    bundle = mkdtemp(path.join(tmpdir(), "latchkey-faulty-")).then((directory) => bundleWorker(directory, entry));
+    bundle = mkdtemp(path.join(tmpdir(), "latchkey-faulty-")).then((directory) => {
+      process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+      return bundleWorker(directory, entry);
+    });
     built.set(entry, bundle);
   }
   return bundle;
