@@ -1,5 +1,4 @@
 import { rmSync } from "node:fs";
-import { rmSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
