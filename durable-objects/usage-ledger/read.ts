@@ -1,6 +1,7 @@
 import { MAX_USAGE_ROWS } from "../../src/constants.ts";
 import type { Result } from "../../src/result.ts";
 import { ok } from "../../src/result.ts";
+import { halfColdOf } from "../../src/usage/cost-estimate.ts";
 import type {
   UsageDimension,
   UsageFilters,
@@ -53,16 +54,21 @@ function readSegment(sql: SqlStorage, segment: Segment, query: UsageQuery): read
   const names = query.groupBy.map((_dimension, index) => `g${index}`);
   const groups = query.groupBy.map((dimension, index) => `${COLUMNS[dimension]} AS g${index}`);
   const { conditions, values } = filterSql(query.filters);
+  const halfCold = halfColdOf(segment.table);
   // Names of tables and columns come from the constants above; whatever a caller sends is a bound parameter.
   const cursor = sql.exec<PointRow>(
     `SELECT ${["r.bucket - r.bucket % ? AS start", ...groups].join(", ")},
        SUM(r.requests) AS requests, SUM(r.allowed) AS allowed, SUM(r.refused) AS refused, SUM(r.cost) AS cost,
-       SUM(r.bytes_in) AS bytesIn, SUM(r.bytes_out) AS bytesOut, SUM(r.latency_ms) AS latencyMs
+       SUM(r.bytes_in) AS bytesIn, SUM(r.bytes_out) AS bytesOut, SUM(r.latency_ms) AS latencyMs,
+       SUM(CAST(r.requests * ? / (r.requests + ?) AS INTEGER)) AS coldRequests
      FROM ${TABLES[segment.table]} r JOIN series s ON s.id = r.series
      WHERE ${["r.bucket >= ?", "r.bucket < ?", ...conditions].join(" AND ")}
      GROUP BY ${["start", ...names].join(", ")}
      LIMIT ?`,
     seconds,
+    // As `coldRequestsOf` does. A bound number is a REAL here, hence the CAST, which cuts off as `Math.floor` does.
+    halfCold,
+    halfCold,
     segment.from,
     segment.to,
     ...values,
@@ -80,6 +86,7 @@ function readSegment(sql: SqlStorage, segment: Segment, query: UsageQuery): read
       bytesOut: Number(row["bytesOut"]),
       latencyMs: Number(row["latencyMs"]),
     },
+    coldRequests: Number(row["coldRequests"]),
   }));
 }
 

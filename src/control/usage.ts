@@ -66,6 +66,15 @@ const FIGURES = {
   bytesIn: z.int(),
   bytesOut: z.int(),
   averageLatencyMs: z.number().nullable().optional(),
+  estimatedCostUsd: z
+    .string()
+    .regex(/^\d+\.\d{9}$/)
+    .optional()
+    .openapi({
+      description:
+        "What the platform charges for these requests, US dollars, without what a plan includes: an estimate from measured prices of a busy key's and of a quiet key's requests.",
+      example: "0.004120000",
+    }),
 };
 
 const group = z

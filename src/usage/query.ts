@@ -1,6 +1,7 @@
 import { MAX_USAGE_ROWS } from "../constants.ts";
 import type { Result } from "../result.ts";
 import { err, ok } from "../result.ts";
+import { estimateUsd } from "./cost-estimate.ts";
 import type { Granularity, Sums } from "./rollup.ts";
 import { addSums, emptySums } from "./rollup.ts";
 
@@ -43,6 +44,8 @@ export interface UsagePoint {
   readonly start: number;
   readonly group: readonly (string | number | null)[];
   readonly sums: Sums;
+  /** Of the requests, those that are priced as the first of a quiet key: see `cost-estimate.ts`. */
+  readonly coldRequests: number;
 }
 
 /** The sums of a bucket, or of all of them. */
@@ -54,6 +57,8 @@ interface UsageFigures {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly averageLatencyMs: number | null;
+  /** What these requests cost on the platform, US dollars: see `cost-estimate.ts`. */
+  readonly estimatedCostUsd: string;
 }
 
 /** What one shard has. `from` and `to` (epoch ms) are what was really counted. */
@@ -150,16 +155,17 @@ export function refuse(parameter: string, detail: string): Result<never, UsageQu
 
 /** One list out of several, points of the same bucket and group added up, in order of time. Too many is an error. */
 export function mergePoints(lists: Iterable<readonly UsagePoint[]>): Result<readonly UsagePoint[], UsageQueryError> {
-  const merged = new Map<string, UsagePoint>();
+  const merged = new Map<string, { -readonly [K in keyof UsagePoint]: UsagePoint[K] }>();
   for (const points of lists) {
     for (const point of points) {
       const name = JSON.stringify([point.start, point.group]);
       const known = merged.get(name);
       if (known === undefined) {
-        merged.set(name, { start: point.start, group: point.group, sums: { ...point.sums } });
+        merged.set(name, { ...point, sums: { ...point.sums } });
         if (merged.size > MAX_USAGE_ROWS) return tooManyPoints();
       } else {
         addSums(known.sums, point.sums);
+        known.coldRequests += point.coldRequests;
       }
     }
   }
@@ -187,21 +193,31 @@ function compareGroups(a: UsagePoint["group"], b: UsagePoint["group"]): number {
 /** The contract's form of what the shards gave. */
 export function toUsageAnswer(query: Pick<UsageQuery, "groupBy" | "granularity">, part: UsagePart): UsageAnswer {
   const totals = emptySums();
+  let coldRequests = 0;
   const series = part.points.map((point) => {
     addSums(totals, point.sums);
+    coldRequests += point.coldRequests;
     const group = Object.fromEntries(query.groupBy.map((name, index) => [name, point.group[index] ?? null]));
-    return { start: new Date(point.start * 1_000).toISOString(), ...group, ...figuresOf(point.sums) };
+    return {
+      start: new Date(point.start * 1_000).toISOString(),
+      ...group,
+      ...figuresOf(point.sums, point.coldRequests),
+    };
   });
   return {
     from: new Date(part.from).toISOString(),
     to: new Date(part.to).toISOString(),
     granularity: query.granularity,
     series,
-    totals: figuresOf(totals),
+    totals: figuresOf(totals, coldRequests),
   };
 }
 
-function figuresOf(sums: Sums): UsageFigures {
+function figuresOf(sums: Sums, coldRequests: number): UsageFigures {
   const { latencyMs, ...rest } = sums;
-  return { ...rest, averageLatencyMs: sums.requests === 0 ? null : Math.round((latencyMs / sums.requests) * 10) / 10 };
+  return {
+    ...rest,
+    averageLatencyMs: sums.requests === 0 ? null : Math.round((latencyMs / sums.requests) * 10) / 10,
+    estimatedCostUsd: estimateUsd(sums.requests, coldRequests),
+  };
 }

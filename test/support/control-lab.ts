@@ -85,7 +85,16 @@ export function openControl(changes: Partial<ControlDependencies> = {}) {
   };
 }
 
-const NO_USAGE = { requests: 0, allowed: 0, refused: 0, cost: 0, bytesIn: 0, bytesOut: 0, averageLatencyMs: null };
+const NO_USAGE = {
+  requests: 0,
+  allowed: 0,
+  refused: 0,
+  cost: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  averageLatencyMs: null,
+  estimatedCostUsd: "0.000000000",
+};
 
 const checkInKv: ControlDependencies["authenticate"] = async (_request, presentedKey) => {
   const record = await env.KEYS.get<EdgeRecord>(`key:${digestKey(presentedKey)}`, "json");

@@ -82,7 +82,9 @@ test("whatever the order of events, repeats, evictions and alarms, each answer i
         const query: UsageQuery = { from, to, granularity, groupBy: ["key"], filters: {} };
         const answer = await ledger.query(query);
         if (!answer.ok) throw new Error(answer.error.detail);
-        expect(answer.value.points).toEqual(bruteForce(events, answer.value.from, answer.value.to, query));
+        // What is priced as cold depends on the table that answers.
+        const points = answer.value.points.map(({ start, group, sums }) => ({ start, group, sums }));
+        expect(points).toEqual(bruteForce(events, answer.value.from, answer.value.to, query));
         expect(answer.value.from).toBe(Math.floor(from / MINUTE) * MINUTE);
         expect(answer.value.to).toBe(Math.ceil(to / MINUTE) * MINUTE);
         const { totals } = await ledger.status();
