@@ -30,6 +30,8 @@ export class KillRound {
   /** Revokes that were sent and not answered. */
   readonly cutOff = new Set<string>();
   limitedAdmitted = 0;
+  /** Requests of the limited key without an answer: admitted or not, nobody knows. */
+  limitedUnanswered = 0;
   /** Requests that were answered in the last `bufferMs` before the kill. */
   atRisk = 0;
   readonly early: Counted;
@@ -69,6 +71,7 @@ export class KillRound {
     const [early = [], late = [], limited = []] = await Promise.all(this.#loads.map((load) => load.stop()));
     this.late.answered = late.filter(isBefore(this.#killedAt)).length;
     this.limitedAdmitted = limited.filter(({ status }) => status === 200).length;
+    this.limitedUnanswered = limited.filter(({ status }) => status === 0).length;
     const young = this.#killedAt - KillRound.bufferMs;
     this.early.answered = early.filter(isBefore(young)).length;
     this.atRisk = this.late.answered - late.filter(isBefore(young)).length;

@@ -162,6 +162,7 @@ interface Measured {
 function conclude({ rounds, downMs, findings, spent }: Measured): Outcome {
   const sum = (of: (round: KillRound) => number): number => rounds.reduce((total, round) => total + of(round), 0);
   const atRisk = sum((round) => round.atRisk);
+  const unanswered = sum((round) => round.limitedUnanswered);
   const floor = Math.floor(LIMIT * (1 - rounds.length * UNUSED_PER_KILL));
   return {
     targets: [
@@ -169,7 +170,7 @@ function conclude({ rounds, downMs, findings, spent }: Measured): Outcome {
       exactly("revoked keys that are admitted after the restart", findings.admittedRevoked, 0),
       exactly("good keys that are refused after the restart", findings.refusedGood, 0),
       atMost("units admitted of the limited key, over all kills", spent, LIMIT),
-      atLeast("units admitted of the limited key, over all kills", spent, floor),
+      atLeast("units admitted of it, with those whose answer was cut off", spent + unanswered, floor),
       exactly("events lost that were older than the buffers", findings.oldEventsLost, 0),
       atMost("events lost, of those younger", findings.eventsLost, atRisk),
       exactly("outbox drained, audit chain whole", Number(findings.outboxDrained) + Number(findings.chainValid), 2),
@@ -184,7 +185,7 @@ function conclude({ rounds, downMs, findings, spent }: Measured): Outcome {
         "requests answered",
         `${findings.answered}; ${findings.eventsLost} of their events lost, all of the last ${figure(KillRound.bufferMs / 1_000)} s before a kill (${atRisk} answered then)`,
       ],
-      ["limit", `${LIMIT}: ${spent} admitted`],
+      ["limit", `${LIMIT}: ${spent} admitted, and ${unanswered} requests without an answer`],
     ],
     detectMs: null,
     refuseMs: null,

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { KV_TIMEOUT_MS, REVOCATION_BOUND_SECONDS } from "../../src/constants.ts";
+import type { Faults } from "../lab/faults.ts";
 import { isAdmitted, tally } from "./client.ts";
 import type { Seen } from "./client.ts";
 import type { Drill, DrillContext, Lab, Outcome } from "./drill.ts";
@@ -18,7 +19,7 @@ const BOUND_MS = REVOCATION_BOUND_SECONDS * 1_000;
 
 export const kvSlow: Drill = {
   name: "kv-slow",
-  breaks: `KV answers each isolate after ${SLOW_MS / 1_000} s, then after ${TOO_SLOW_MS / 1_000} s`,
+  breaks: `KV answers after ${SLOW_MS / 1_000} s, then after ${TOO_SLOW_MS / 1_000} s`,
   seconds: { full: 30, quick: 14 },
   run,
 };
@@ -34,7 +35,7 @@ async function run({ quick, timeline, lab: open }: DrillContext): Promise<Outcom
   const calm = await during(lab, warm.key, quick ? 1_000 : 4_000);
   timeline.note(`calm: ${spreadText(spreadOf(calm.map(took)))}`);
 
-  await setFaultsOnEdges(lab, { KEYS: { kind: "slow", ms: SLOW_MS } });
+  await slowDown(lab, SLOW_MS);
   timeline.note(`KV takes ${SLOW_MS} ms`);
   const detected = timeToShow(edgeAt(lab, 0), "keys", true);
   const slow = await underFault(lab, warm.key, faultMs);
@@ -48,11 +49,11 @@ async function run({ quick, timeline, lab: open }: DrillContext): Promise<Outcom
   });
   timeline.note(`a key that was revoked meanwhile was admitted last ${stop.lagMs} ms after`);
 
-  await setFaultsOnEdges(lab, { KEYS: { kind: "slow", ms: TOO_SLOW_MS } });
+  await slowDown(lab, TOO_SLOW_MS);
   timeline.note(`KV takes ${TOO_SLOW_MS} ms`);
   const tooSlow = await underFault(lab, warm.key, faultMs);
 
-  await setFaultsOnEdges(lab, {});
+  await slowDown(lab, 0);
   const healedAt = Date.now();
   const fresh = await api.issue();
   const back = await waitFor(
@@ -93,6 +94,12 @@ async function run({ quick, timeline, lab: open }: DrillContext): Promise<Outcom
 
 function isNotHonest({ status, retryAfter }: Seen): boolean {
   return status !== 503 || retryAfter === null;
+}
+
+/** For whoever reads: isolates, and the brokers near them, which live at `home`. 0: as ever. */
+async function slowDown(lab: Lab, ms: number): Promise<void> {
+  const faults: Faults = ms === 0 ? {} : { KEYS: { kind: "slow", methods: ["get", "getWithMetadata"], ms } };
+  await Promise.all([setFaultsOnEdges(lab, faults), lab.edges.home.setFaults(faults)]);
 }
 
 async function during(lab: Lab, key: string, ms: number): Promise<readonly Seen[]> {
