@@ -63,7 +63,7 @@ async function main(): Promise<void> {
   const quick = flags.quick === true;
   const seed = wholeNumber("seed", flags.seed, Math.floor(Math.random() * 2 ** 32), 0);
   const expected = chosen.reduce((sum, { seconds }) => sum + (quick ? seconds.quick : seconds.full), 0);
-  const atOnce = quick ? QUICK_AT_ONCE : 1;
+  const atOnce = Math.min(chosen.length, quick ? QUICK_AT_ONCE : 1);
   process.stderr.write(`seed ${seed}; about ${Math.ceil(expected / atOnce)} s on a machine that is idle\n`);
   const run = new DrillRunner({
     quick,
