@@ -5,7 +5,7 @@
 import { setSpeed } from "./fast-clock.ts";
 import { DurableObject } from "cloudflare:workers";
 import lab, * as classes from "../lab/faulty-worker.ts";
-import { drive } from "./drive.ts";
+import { drive, takeLateness } from "./drive.ts";
 import { gather } from "./gather.ts";
 import {
   countMethods,
@@ -15,7 +15,7 @@ import {
   resetObjectUnits,
   watchState,
 } from "./object-counter.ts";
-import { DRIVE_PATH, noWorkerUnits, queueOperationsOf, ROWS_PATH, SPEED_PATH, UNITS_PATH } from "./units.ts";
+import { DRIVE_PATH, LATE_PATH, noWorkerUnits, queueOperationsOf, ROWS_PATH, SPEED_PATH, UNITS_PATH } from "./units.ts";
 import type { DriveOrder, WorkerUnits } from "./units.ts";
 
 let counted = noWorkerUnits();
@@ -127,6 +127,8 @@ export default {
         };
         return Response.json(await drive(order, serve));
       }
+      case LATE_PATH:
+        return Response.json(takeLateness());
       case ROWS_PATH:
         return Response.json(await ledgerOf(env).countRows());
       default:

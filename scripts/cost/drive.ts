@@ -5,6 +5,15 @@ import type { DriveOrder, DriveReport } from "./units.ts";
 /** More at once than this means that the machine cannot keep up; the rest waits its turn. */
 const MAX_UNDER_WAY = 2_000;
 
+/** How far requests came behind their time at most since this was last asked. */
+let latestMs = 0;
+
+export function takeLateness(): number {
+  const taken = latestMs;
+  latestMs = 0;
+  return taken;
+}
+
 export async function drive(order: DriveOrder, serve: (request: Request) => Promise<void>): Promise<DriveReport> {
   const random = randomFrom(order.seed);
   const pick = pickerOf(order, random);
@@ -12,11 +21,13 @@ export async function drive(order: DriveOrder, serve: (request: Request) => Prom
   const meanGapMs = 1_000 / order.requestsPerSecond;
   const underWay = new Set<Promise<void>>();
   let sent = 0;
-  let lateMs = 0;
+  let lateSumMs = 0;
   for (let at = gap(random, meanGapMs); at < order.seconds * 1_000; at += gap(random, meanGapMs)) {
     const early = startedAt + at - Date.now();
     if (early > 0) await waitFor(early);
-    else lateMs = Math.max(lateMs, -early);
+    const late = Date.now() - startedAt - at;
+    lateSumMs += Math.max(0, late);
+    latestMs = Math.max(latestMs, late);
     if (underWay.size >= MAX_UNDER_WAY) await Promise.race(underWay);
     const key = order.keys[pick()];
     if (key === undefined) throw new RangeError("no such key");
@@ -25,7 +36,7 @@ export async function drive(order: DriveOrder, serve: (request: Request) => Prom
     sent += 1;
   }
   await Promise.all(underWay);
-  return { sent, lateMs };
+  return { sent, lateMs: lateSumMs / Math.max(1, sent) };
 }
 
 function requestWith(key: string, cf: DriveOrder["cf"]): Request {

@@ -2,9 +2,11 @@ import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { ask } from "./ask.ts";
+import { keepPace, makeClock } from "./clock.ts";
 import { startEdges } from "../lab/edges.ts";
-import type { Edge, Edges } from "../lab/edges.ts";
-import { DRIVE_PATH, noObjectUnits, noWorkerUnits, ROWS_PATH, SPEED_PATH, UNITS_PATH } from "./units.ts";
+import type { Edges } from "../lab/edges.ts";
+import { DRIVE_PATH, noObjectUnits, noWorkerUnits, ROWS_PATH, UNITS_PATH } from "./units.ts";
 import type { DriveOrder, DriveReport, WorkerUnits } from "./units.ts";
 
 /** The several-isolate lab with the counting Worker, keys to ask with, and one clock that all of it goes by. */
@@ -87,17 +89,14 @@ function inMemory(): { readonly storageUnder?: string } {
 
 function makeLab(edges: Edges, keys: readonly string[], stop: () => Promise<void>): CostLab {
   const all = [edges.home, ...edges.edges];
-  let clock = { at: Date.now(), now: Date.now(), times: 1 };
+  const clock = makeClock(all);
   return {
     keys,
-    setSpeed: async (times) => {
-      const at = Date.now();
-      clock = { at, now: Math.floor(clock.now + (at - clock.at) * clock.times), times };
-      await Promise.all(all.map((edge) => ask(edge, SPEED_PATH, "POST", clock)));
-    },
-    wait: async (seconds) => await sleep((seconds * 1_000) / clock.times),
+    setSpeed: clock.setSpeed,
+    wait: async (seconds) => await sleep((seconds * 1_000) / clock.speed()),
     drive: async ({ isolates, requestsPerSecond, seed, ...order }) => {
-      const parts = edges.edges.slice(0, isolates).map(async (edge, index) => {
+      const driven = edges.edges.slice(0, isolates);
+      const parts = driven.map(async (edge, index) => {
         const pick =
           order.pick.kind === "turns"
             ? { ...order.pick, first: order.pick.first + index, stride: isolates }
@@ -112,7 +111,11 @@ function makeLab(edges: Edges, keys: readonly string[], stop: () => Promise<void
         };
         return (await ask(edge, DRIVE_PATH, "POST", own)) as DriveReport; // counting-worker.ts answers in this shape
       });
-      const reports = await Promise.all(parts);
+      const traffic = Promise.all(parts);
+      // Traffic that fails says so itself.
+      const keeping = keepPace(clock, driven, traffic).catch(() => undefined);
+      const reports = await traffic;
+      await keeping;
       return {
         sent: reports.reduce((sum, { sent }) => sum + sent, 0),
         lateMs: Math.max(...reports.map(({ lateMs }) => lateMs)),
@@ -124,14 +127,6 @@ function makeLab(edges: Edges, keys: readonly string[], stop: () => Promise<void
     runScheduled: edges.runScheduled,
     stop,
   };
-}
-
-async function ask(edge: Edge, pathname: string, method: string, body?: unknown): Promise<unknown> {
-  const init = body === undefined ? { method } : { method, body: JSON.stringify(body) };
-  const response = await fetch(`${edge.url}${pathname}`, init);
-  if (!response.ok)
-    throw new Error(`${edge.name} answered ${response.status} to ${pathname}: ${await response.text()}`);
-  return await response.json();
 }
 
 function addUp(parts: readonly unknown[]): WorkerUnits {

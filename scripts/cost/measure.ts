@@ -23,7 +23,7 @@ export interface Case {
   readonly counted: WorkerUnits;
   /** Processor time of the whole runtime per request, ms; `null` where the system does not tell. */
   readonly cpuMs: number | null;
-  /** How far requests came behind their time at most, ms of the lab's clock. */
+  /** How far requests came behind their time on average, ms of the lab's clock. */
   readonly lateMs: number;
   /** Units per request, CPU apart. */
   readonly units: Units;

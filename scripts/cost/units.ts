@@ -58,7 +58,7 @@ export interface DriveOrder {
 
 export interface DriveReport {
   readonly sent: number;
-  /** How far requests came behind their time at most, ms of the lab's clock: much of it would mean that the machine was too slow. */
+  /** How far requests came behind their time on average, ms of the lab's clock: much of it would mean that the machine was too slow. */
   readonly lateMs: number;
 }
 
@@ -66,6 +66,8 @@ export interface DriveReport {
 export const UNITS_PATH = "/__cost/units";
 export const SPEED_PATH = "/__cost/speed";
 export const DRIVE_PATH = "/__cost/drive";
+/** How late requests have come since this was last asked, ms of the lab's clock. */
+export const LATE_PATH = "/__cost/late";
 /** How many rows the ledger of the default workspace keeps. */
 export const ROWS_PATH = "/__cost/rows";
 
