@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readParent } from "../../local/process-identity.ts";
+import { Unavailable } from "../candidate.ts";
 import { adopt, endProcess } from "../processes.ts";
 import { endWithBenchmark } from "../watch.ts";
 import { installDebianPackages } from "./install.ts";
@@ -131,7 +132,9 @@ export const NGINX: Peer = {
   floorName: "nginx",
   floorAbout: `nginx ${askNginx()?.version ?? "of Debian"}: proxy_pass alone, one worker`,
   prepare: async () => {
-    if (!isInstalled()) await installDebianPackages(PACKAGES);
+    if (isInstalled()) return;
+    await installDebianPackages(PACKAGES);
+    if (!isInstalled()) throw new Unavailable(`nginx with ${MODULES.join(", ")} and ${LUA_SHA256} is not on the PATH`);
   },
   startServer: startNginx,
 };
