@@ -100,44 +100,51 @@ async function measureIn(lab: Lab, options: MeasureOptions): Promise<Figures> {
   const startedAt = Date.now();
   const tell = (line: string): void => options.tell(`[${seconds(Date.now() - startedAt).padStart(3)} s] ${line}`);
   const told = { ...options, tell };
-  const first = await measureCells(lab, told, true);
+  const first = await measureOnce(lab, told);
   const figures = new Map(first.cells);
+  const revocation = new Map(first.revocation);
   for (let repeat = 1; repeat <= REPEATS; repeat++) {
-    // What is over its limit is proven; the rest may only have been late.
-    const disturbed = options.cells.filter((cell) => isDoubtful(figures.get(cell)));
-    if (disturbed.length === 0) break;
-    tell(`the machine was too slow for ${disturbed.length} cells: again, with less at once`);
+    const cells = options.cells.filter((cell) => isDoubtful(figures.get(cell)));
+    const isolates = options.isolates.filter((count) => isDoubtful(revocation.get(count)));
+    if (cells.length + isolates.length === 0) break;
+    tell("the machine was too slow for some of it: again, with less at once");
     const perSecondMax = options.perSecondMax / 2 ** repeat;
     const seed = options.seed + repeat * SEEDS_APART;
-    const again = await measureCells(lab, { ...told, cells: disturbed, perSecondMax, seed }, false);
+    const again = await measureOnce(lab, { ...told, cells, isolates, perSecondMax, seed });
     for (const [cell, figure] of again.cells) figures.set(cell, figure);
+    for (const [count, figure] of again.revocation) revocation.set(count, figure);
   }
-  return { cells: options.cells.flatMap((cell) => figures.get(cell) ?? []), revocation: first.revocation };
+  return {
+    cells: options.cells.flatMap((cell) => figures.get(cell) ?? []),
+    revocation: options.isolates.flatMap((count) => revocation.get(count) ?? []),
+  };
 }
 
-function isDoubtful(figures: CellFigures | undefined): boolean {
-  return figures !== undefined && figures.disturbed && figures.highest <= 1;
+/** What passed against the rules is proven however slow the machine was. The rest may only have been late. */
+export function isDoubtful(figures: CellFigures | RevocationFigures | undefined): boolean {
+  if (figures === undefined || !figures.disturbed) return false;
+  return "highest" in figures ? figures.highest <= 1 : figures.passedAfterBound === 0;
 }
 
 interface Measured {
   readonly cells: ReadonlyMap<Cell, CellFigures>;
-  readonly revocation: readonly RevocationFigures[];
+  /** By the number of isolates. */
+  readonly revocation: ReadonlyMap<number, RevocationFigures>;
 }
 
-async function measureCells(lab: Lab, options: MeasureOptions, withRevocation: boolean): Promise<Measured> {
+async function measureOnce(lab: Lab, options: MeasureOptions): Promise<Measured> {
   const { cells, isolates, perSecondMax, seed, tell } = options;
   // Before any revocation: a planted bug may keep keys from the meter while one runs.
   const keys = await prepareKeys(lab.edges, cells);
-  const counts = withRevocation ? isolates : [];
   const now = Date.now();
-  const reserved = withRevocation ? REVOCATION_PER_SECOND : 0;
+  const reserved = isolates.length > 0 ? REVOCATION_PER_SECOND : 0;
   const planned = planCells(cells, now + LEAD_MS, perSecondMax - reserved);
-  const end = Math.max(now + counts.length * REVOCATION_MS, ...planned.map(({ until }) => until));
-  const beside = counts.length === 0 ? "" : ` and revocations on ${counts.join(", ")} isolates`;
+  const end = Math.max(now + isolates.length * REVOCATION_MS, ...planned.map(({ until }) => until));
+  const beside = isolates.length === 0 ? "" : ` and revocations on ${isolates.join(", ")} isolates`;
   tell(`${cells.length} cells${beside}, in about ${seconds(end - now)} s`);
   const [figures, revocation] = await Promise.all([
     runCells({ planned, keys, client: lab.client, seed, tell }),
-    runRevocations(lab, counts, options),
+    runRevocations(lab, options),
   ]);
   return { cells: figures, revocation };
 }
@@ -160,17 +167,16 @@ async function setUpFaults({ edges, home }: Edges, { plant, brokers }: MeasureOp
 
 async function runRevocations(
   lab: Lab,
-  counts: readonly number[],
-  { seed, plant, tell }: MeasureOptions,
-): Promise<readonly RevocationFigures[]> {
-  const figures: RevocationFigures[] = [];
-  for (const count of counts) {
+  { isolates, seed, plant, tell }: MeasureOptions,
+): Promise<ReadonlyMap<number, RevocationFigures>> {
+  const figures = new Map<number, RevocationFigures>();
+  for (const count of isolates) {
     const random = seededRandom(seed - count);
     const figure = await measureRevocation({ ...lab, isolates: count, random, plant: plant === "silent-revoke" });
     tell(
       `revoked on ${count} isolate${count === 1 ? "" : "s"}: last passed ${figure.lastPassedMs} ms after the answer`,
     );
-    figures.push(figure);
+    figures.set(count, figure);
   }
   return figures;
 }

@@ -1,7 +1,7 @@
 import { REVOCATION_BOUND_SECONDS } from "../../src/constants.ts";
 import { describeMachine } from "../report/machine.ts";
 import { figure, markdownTable, type Rows, type Target, targetRows, textTable } from "../report/table.ts";
-import type { Figures } from "./measure.ts";
+import { type Figures, isDoubtful } from "./measure.ts";
 import type { RevocationFigures } from "./revocation.ts";
 import type { CellFigures } from "./run-cells.ts";
 
@@ -11,8 +11,8 @@ const LEAST_RATIO = 0.98;
 
 export function targetsOf({ cells, revocation }: Figures): readonly Target[] {
   const highest = Math.max(...cells.map((cell) => cell.highest));
-  const lowest = Math.min(...cells.map((cell) => cell.ratio));
-  const disturbed = cells.filter(isUnmeasured).length;
+  const lowest = Math.min(...cells.filter((cell) => !isDoubtful(cell)).map((cell) => cell.ratio));
+  const disturbed = [...cells, ...revocation].filter(isDoubtful).length;
   const late = revocation.reduce((total, { passedAfterBound }) => total + passedAfterBound, 0);
   return [
     {
@@ -34,7 +34,7 @@ export function targetsOf({ cells, revocation }: Figures): readonly Target[] {
       held: late === 0,
     },
     {
-      name: "cells for which the machine was too slow",
+      name: "not measured, since the machine was too slow",
       wanted: "0",
       measured: String(disturbed),
       held: disturbed === 0,
@@ -42,23 +42,21 @@ export function targetsOf({ cells, revocation }: Figures): readonly Target[] {
   ];
 }
 
-/** Nothing can be said of it: what is over a limit is proven all the same. */
-function isUnmeasured({ disturbed, highest }: CellFigures): boolean {
-  return disturbed && highest <= 1;
-}
-
 /** Which cells missed a target, and by how much; empty when none did. */
 export function missesOf({ cells, revocation }: Figures): readonly string[] {
   const over = cells.filter((cell) => cell.highest > 1);
-  const under = cells.filter((cell) => cell.highest <= 1 && cell.ratio < LEAST_RATIO);
+  const under = cells.filter((cell) => !isDoubtful(cell) && cell.highest <= 1 && cell.ratio < LEAST_RATIO);
   const late = revocation.filter(({ passedAfterBound }) => passedAfterBound > 0);
   return [
     ...over.map((cell) => `${nameOf(cell)}: up to ${ratioText(cell.highest)} of the limit passed`),
     ...under.map((cell) => `${nameOf(cell)}: in one window only ${ratioText(cell.ratio)} of what was allowed passed`),
-    ...cells.filter(isUnmeasured).map((cell) => {
+    ...cells.filter(isDoubtful).map((cell) => {
       const waitedMs = Math.max(cell.lateMs, cell.slowestMs);
       return `${nameOf(cell)}: not measured, requests waited up to ${waitedMs} ms; use a lower --rate, or a quiet machine`;
     }),
+    ...revocation
+      .filter(isDoubtful)
+      .map(({ isolates }) => `revoked on ${isolates} isolates: not measured; use a quiet machine`),
     ...late.map(
       ({ isolates, passedAfterBound, lastPassedMs }) =>
         `revoked on ${isolates} isolates: ${passedAfterBound} passed after the bound, the last ${lastPassedMs} ms after the answer`,
@@ -126,6 +124,7 @@ function nameOf({ name, offeredPerSecond, isolates, shape }: CellFigures): strin
 
 /** Never rounded over the line that it is judged by. */
 function ratioText(ratio: number): string {
+  if (!Number.isFinite(ratio)) return "–";
   const digits = 4;
   const scale = 10 ** digits;
   const rounded = ratio > 1 ? Math.ceil(ratio * scale) : Math.floor(ratio * scale);

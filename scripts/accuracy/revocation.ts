@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Edges } from "../lab/edges.ts";
 import { REVOCATION_BOUND_SECONDS } from "../../src/constants.ts";
 import { issueKey, revokeKey } from "./control.ts";
-import { type Client, offer, schedule } from "./offer.ts";
+import { type Client, offer, schedule, type Seen } from "./offer.ts";
 import type { Random } from "./random.ts";
 
 /** A key in use on every isolate is revoked; how long it goes on. */
@@ -18,6 +18,8 @@ export interface RevocationFigures {
   readonly lastPassedMs: number;
   /** The same for the first request that was refused; `null` when none was. */
   readonly firstRefusedMs: number | null;
+  /** The machine was too slow: an isolate never admitted the key, or never refused it, while it was watched. What passed after the bound did so all the same. */
+  readonly disturbed: boolean;
 }
 
 export const REVOCATION_PER_SECOND = 40;
@@ -58,12 +60,10 @@ export async function measureRevocation(run: RevocationRun): Promise<RevocationF
   const answeredAt = Date.now();
   if (plant) await edges.home.setFaults({});
   const { seen } = await load;
-  const before = new Set(
-    seen.filter(({ passed, sentAt }) => passed && sentAt < answeredAt).map(({ isolate }) => isolate),
-  );
-  if (before.size < isolates) throw new Error("an isolate never admitted the key that was to be revoked");
   const passedAfter = seen.filter(({ passed, sentAt }) => passed && sentAt > answeredAt);
   const refused = seen.filter(({ status }) => status === 401).toSorted((a, b) => a.settledAt - b.settledAt)[0];
+  const before = seen.filter(({ passed, settledAt }) => passed && settledAt < answeredAt);
+  const after = seen.filter(({ status, settledAt }) => status === 401 && settledAt > answeredAt);
   const late = passedAfter.filter(({ sentAt }) => sentAt - answeredAt > REVOCATION_BOUND_SECONDS * 1_000);
   return {
     isolates,
@@ -71,6 +71,11 @@ export async function measureRevocation(run: RevocationRun): Promise<RevocationF
     passedWithinBound: passedAfter.length - late.length,
     passedAfterBound: late.length,
     lastPassedMs: Math.max(...seen.filter(({ passed }) => passed).map(({ settledAt }) => settledAt - answeredAt)),
+    disturbed: !reachesAll(isolates, before) || (late.length === 0 && !reachesAll(isolates, after)),
     firstRefusedMs: refused === undefined ? null : refused.settledAt - answeredAt,
   };
+}
+
+function reachesAll(isolates: number, seen: readonly Seen[]): boolean {
+  return new Set(seen.map(({ isolate }) => isolate)).size === isolates;
 }

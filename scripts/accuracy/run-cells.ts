@@ -25,7 +25,7 @@ export interface CellFigures extends Verdict {
   readonly answers: Readonly<Record<string, number>>;
   /** The longest time that a request was sent after it was due, ms. */
   readonly lateMs: number;
-  /** The longest time between sending a request and its arrival at the origin, ms. */
+  /** The longest time between sending a request and its arrival at the origin, or its refusal, ms. */
   readonly slowestMs: number;
   /** The machine was too slow to say in which windows requests were counted. What is over a limit is so all the same. */
   readonly disturbed: boolean;
@@ -76,7 +76,7 @@ async function runCell(plan: PlannedCell, key: string, client: Client, random: R
   await sleep(Math.max(0, from - Date.now()));
   const { seen, lateMs } = await offer(dues, (isolate) => client.send(key, isolate));
   const verdict = judge(seen, windows, unitsOf(load));
-  const slowestMs = Math.max(0, ...seen.map(({ passed, sentAt, settledAt }) => (passed ? settledAt - sentAt : 0)));
+  const slowestMs = Math.max(0, ...seen.map(({ sentAt, settledAt }) => settledAt - sentAt));
   return {
     name: load.name,
     limit: load.limit,
