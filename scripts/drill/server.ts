@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -32,17 +33,31 @@ export async function makeInstall(): Promise<Install> {
   const directory = await mkdtemp(path.join(tmpdir(), "latchkey-drill-"));
   const rootToken = `lkroot_${randomBytes(32).toString("base64url")}`;
   let running: Promise<Server> | null = null;
+  let leader: number | null = null;
+  const onSpawn = (pid: number | null): void => void (leader = pid);
+  // The process may end without asking anyone: Ctrl-C goes through the handler of the lab's runtime first.
+  const abandon = (): void => {
+    if (leader !== null) process.kill(-leader, "SIGKILL");
+    rmSync(directory, { recursive: true, force: true });
+  };
+  process.once("exit", abandon);
   return {
     directory,
-    start: () => (running = startServer(directory, rootToken)),
+    start: () => (running = startServer(directory, rootToken, onSpawn)),
     remove: async () => {
       await running?.then((server) => server.stop()).catch(() => undefined);
       await rm(directory, { recursive: true, force: true });
+      process.off("exit", abandon);
     },
   };
 }
 
-async function startServer(directory: string, rootToken: string): Promise<Server> {
+/** `onSpawn` hears which process group runs, and `null` when it is gone. */
+async function startServer(
+  directory: string,
+  rootToken: string,
+  onSpawn: (leader: number | null) => void,
+): Promise<Server> {
   const state = path.join(directory, "state");
   const { npm_lifecycle_event: _, ...environment } = process.env; // it is not npm that starts it: it must not wait for npm's end
   const child = spawn(process.execPath, [path.join(ROOT, "scripts/start.ts"), "--port", "0", "--state", state], {
@@ -57,7 +72,8 @@ async function startServer(directory: string, rootToken: string): Promise<Server
       LATCHKEY_ROOT_TOKEN: rootToken,
     },
   });
-  const gone = new Promise<void>((resolve) => void child.once("close", () => resolve()));
+  onSpawn(child.pid ?? null);
+  const gone = new Promise<void>((resolve) => void child.once("close", () => resolve())).then(() => onSpawn(null));
   const url = await awaitReady(child);
   const end = async (signal: NodeJS.Signals, whom: number): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) process.kill(whom, signal);

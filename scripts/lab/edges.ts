@@ -213,6 +213,9 @@ function makeEdge(name: string, rootToken: string, urls: ReadonlyMap<string, str
 export async function startEdges(options: EdgesOptions): Promise<Edges> {
   const bundle = await buildOnce(options.entry ?? FAULTY_WORKER);
   const storage = await mkdtemp(path.join(options.storageUnder ?? tmpdir(), "latchkey-edges-"));
+  // Ctrl-C ends the process through the runtime's own handler, before any other.
+  const forget = (): void => rmSync(storage, { recursive: true, force: true });
+  process.once("exit", forget);
   const origin = options.upstream === undefined ? await startDemoOrigin() : null;
   const rootToken = `lkroot_${"t".repeat(43)}`;
   const names = Array.from({ length: options.count }, (_, index) => `edge-${index}`);
@@ -266,6 +269,7 @@ export async function startEdges(options: EdgesOptions): Promise<Edges> {
       await miniflare.dispose();
       await origin?.close();
       await rm(storage, { recursive: true, force: true });
+      process.off("exit", forget);
     },
   };
 }
