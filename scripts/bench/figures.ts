@@ -50,6 +50,8 @@ export interface Figures {
   } | null;
   readonly counted: Operations | null;
   readonly coldIsolate: ColdIsolate | null;
+  /** Candidates that answered wrongly: they have no figures. */
+  readonly failures: Readonly<Record<string, string>>;
   /** How late the load generator was at most at the constant rate. */
   readonly generatorLatestMs: number | null;
 }
@@ -62,7 +64,8 @@ export interface Results {
   readonly coldIsolate: ColdIsolate | null;
 }
 
-export function toFigures(results: Results): Figures {
+export function toFigures(all: Results): Figures {
+  const results = withoutFailed(all);
   const { list, rounds, paced, counted, coldIsolate } = results;
   const series = (name: string, of: keyof Round): readonly number[] =>
     (rounds.get(name) ?? []).map((round) => round[of]);
@@ -87,8 +90,19 @@ export function toFigures(results: Results): Figures {
     perThousand: counted === null ? null : perThousand(counted),
     counted,
     coldIsolate,
+    failures: Object.fromEntries(
+      all.list.flatMap(({ candidate: { name }, failure }) => (failure === null ? [] : [[name, failure]])),
+    ),
     generatorLatestMs: paced.size === 0 ? null : Math.max(...[...paced.values()].map(({ latestMs }) => latestMs)),
   };
+}
+
+function withoutFailed(results: Results): Results {
+  const list = results.list.filter(({ failure }) => failure === null);
+  const names = new Set(list.map(({ candidate }) => candidate.name));
+  const rounds = new Map([...results.rounds].filter(([name]) => names.has(name)));
+  const paced = new Map([...results.paced].filter(([name]) => names.has(name)));
+  return { ...results, list, rounds, paced };
 }
 
 function figuresOf({ candidate }: Started, { rounds, paced }: Results): CandidateFigures {

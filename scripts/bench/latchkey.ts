@@ -18,7 +18,7 @@ type Situation = Pick<Candidate, "name" | "about" | "floor"> & {
 };
 
 /** Requests with a key that no isolate has seen: each costs the run a key. */
-export const COLD_KEYS = 3_000;
+const COLD_KEYS = 1_200;
 
 /** A Worker of another team that asks before it answers; and the same without asking. */
 const CALLER = path.join(import.meta.dirname, "workers/caller-worker.ts");

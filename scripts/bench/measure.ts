@@ -10,6 +10,8 @@ export interface Started {
   readonly running: Running;
   /** Requests of a `once` candidate that are still to be sent. */
   readonly left: RequestShape[];
+  /** Why its figures count for nothing: it answered otherwise than it must. */
+  failure: string | null;
 }
 
 /** One candidate in one round. */
@@ -31,7 +33,7 @@ export interface Amount {
 }
 
 export function started(candidate: Candidate, running: Running): Started {
-  return { candidate, running, left: running.once === true ? [...running.requests] : [] };
+  return { candidate, running, left: running.once === true ? [...running.requests] : [], failure: null };
 }
 
 /** Keeps `connections` busy, each with its next request as soon as the last is answered. */
@@ -60,7 +62,7 @@ export async function loadClosed(one: Started, amount: Amount): Promise<Round> {
   };
 }
 
-/** How many were answered as expected. Throws when any was not: a figure over failures means nothing. */
+/** How many were answered as expected. Throws `WrongAnswers` when any was not: a figure over failures means nothing. */
 export function answered(
   { name }: Candidate,
   { expectedStatus }: Running,
@@ -69,7 +71,25 @@ export function answered(
   const expected = statuses[String(expectedStatus)] ?? 0;
   const total = Object.values(statuses).reduce((sum, count) => sum + count, 0);
   if (expected > 0 && expected === total && errors === 0) return expected;
-  throw new Error(
-    `${name} answered ${JSON.stringify(statuses)} with ${errors} errors, not ${expectedStatus} each time`,
+  const got = Object.entries(statuses).map(([status, count]) => `${count} times ${status}`);
+  throw new WrongAnswers(
+    `${name} answered ${[...got, `${errors} errors`].join(", ")}, not ${expectedStatus} each time`,
   );
+}
+
+/** A candidate did not do what it is measured for. */
+class WrongAnswers extends Error {
+  override readonly name = "WrongAnswers";
+}
+
+/** Runs one candidate's turn. One that answers wrongly is out of the run: its figures count for nothing, the others' stand. */
+export async function takeTurn(one: Started, turn: () => Promise<void>): Promise<void> {
+  if (one.failure !== null) return;
+  try {
+    await turn();
+  } catch (error) {
+    if (!(error instanceof WrongAnswers)) throw error;
+    one.failure = error.message;
+    process.stderr.write(`${error.message}\n`);
+  }
 }

@@ -30,7 +30,7 @@ function atLeast(name: string, value: number | null, limit: number): Target[] {
 }
 
 /** Times: they need a machine that has nothing else to do. */
-export function timeTargets({ ratios, addedMs, candidates }: Figures): readonly Target[] {
+export function timeTargets({ ratios, addedMs, candidates, failures }: Figures): readonly Target[] {
   const own = candidates["latchkey"]?.addedCpuMicros ?? null;
   const peers = Object.entries(candidates).filter(([, { family }]) => family === "peer");
   return [
@@ -40,6 +40,12 @@ export function timeTargets({ ratios, addedMs, candidates }: Figures): readonly 
     ...atMost("added latency at a low rate, p99", addedMs.p99, ADDED_P99_MAX_MS, " ms"),
     ...atMost("processor time, garbage ÷ latchkey", ratios.cpuGarbageOverLatchkey, GARBAGE_OVER_FORWARDED_MAX),
     ...atLeast("processor time, naive ÷ latchkey", ratios.cpuNaiveOverLatchkey, NAIVE_OVER_LATCHKEY_MIN),
+    ...Object.entries(failures).map(([name, failure]) => ({
+      name: `${name} answers as it must`,
+      wanted: "always",
+      measured: failure,
+      held: false,
+    })),
     ...peers.flatMap(([name, { addedCpuMicros }]) =>
       own === null || addedCpuMicros === null
         ? []

@@ -71,6 +71,7 @@ function results(cpu: Readonly<Record<string, number>>): Results {
         stop: () => Promise.resolve(),
       },
       left: [],
+      failure: null,
     })),
     rounds: new Map(names.map((name) => [name, [round(cpu[name] ?? 0, 1e6 / (cpu[name] ?? 1))]])),
     paced: new Map(names.map((name) => [name, paced(name)])),
@@ -92,6 +93,17 @@ it("every target that is missed is named, and what was not measured is not judge
     "added processor time, less than other",
   ]);
   expect(timeTargets(toFigures(results({ hono: 200 })))).toEqual([]);
+});
+
+it("a candidate that answered wrongly has no figures and fails the run", () => {
+  const { list, ...rest } = results({ hono: 200, latchkey: 210 });
+  const broken = list.map((one) => (one.candidate.name === "hono" ? { ...one, failure: "hono answered 503" } : one));
+  const figures = toFigures({ ...rest, list: broken });
+  expect(Object.keys(figures.candidates)).toEqual(["latchkey"]);
+  expect(figures.ratios.cpuLatchkeyOverHono).toBeNull();
+  expect(timeTargets(figures)).toMatchObject([
+    { name: "hono answers as it must", measured: "hono answered 503", held: false },
+  ]);
 });
 
 it("counts are checked one by one: each of them can fail the run alone", () => {
