@@ -19,8 +19,14 @@ const STRICT_PROBE_EVERY_MS = 20;
 const WARM_MS = { from: 1_000, to: 4_000 };
 /** Clients go on for so long after the last isolate refused: a key must not come back. */
 const AFTERWARDS_MS = 1_000;
-/** An isolate that admits for longer has missed the bound; it is not waited for. */
+/** An isolate that admits for longer has missed the bound; it is not waited for. One that does not answer is, for a while. */
 const GIVE_UP_MS = 8_000;
+const SILENCE_MS = 60_000;
+/** The lags are to be Latchkey's, not the queue's in front of it: no further key while answers take longer, or so many are in use. */
+const CALM_MS = 60;
+const LIVE_KEYS = 60;
+/** Of the running mean of waits: the last twenty or so count. */
+const SMOOTHING = 0.05;
 
 const SIZES = {
   full: { keys: 1_000, strictKeys: 200, perSecond: 8 },
@@ -37,6 +43,13 @@ interface Watch {
   /** Sent after the bound, and admitted: a breach, however busy the machine. */
   tooLate: number;
   backAgain: number;
+}
+
+/** How the machine bears the load. */
+interface Pulse {
+  live: number;
+  /** Running mean of the time that a request takes. */
+  waitMs: number;
 }
 
 interface Subject {
@@ -70,32 +83,39 @@ async function run(context: DrillContext): Promise<Outcome> {
   const subjects: Subject[] = [];
   const seen: Record<string, number> = {};
   const lives: Promise<void>[] = [];
+  const pulse: Pulse = { live: 0, waitMs: 0 };
   const startedAt = Date.now();
   for (let index = 0; index < total; index++) {
     const strict = index % strictEvery === 0;
     const subject: Subject = { strict, watches: lab.edges.edges.map(() => newWatch()), revokedAt: null };
     subjects.push(subject);
-    lives.push(live(subject, lab, context.random, seen));
+    pulse.live++;
+    lives.push(live({ subject, lab, random: context.random, seen, pulse }).finally(() => pulse.live--));
     if ((index + 1) % Math.ceil(total / 4) === 0) timeline.note(`${index + 1} keys issued and in use`);
-    await sleep(Math.max(0, startedAt + ((index + 1) * 1_000) / size.perSecond - Date.now()));
+    await sleep(1_000 / size.perSecond);
+    await waitFor(() => pulse.live < LIVE_KEYS && pulse.waitMs < CALM_MS, { forMs: SILENCE_MS, everyMs: 20 });
   }
   await Promise.all(lives);
   const seconds = (Date.now() - startedAt) / 1_000;
   timeline.note("every key is revoked, and refused or given up on, at every isolate");
-  return conclude({ subjects, seen, seconds, quick: context.quick });
+  return conclude({ subjects, seen, seconds, quick: context.quick, waitMs: pulse.waitMs });
 }
 
 function newWatch(): Watch {
   return { admittedBefore: 0, firstRefusedAt: null, lastAdmittedAt: null, letThrough: 0, tooLate: 0, backAgain: 0 };
 }
 
+interface Life {
+  readonly subject: Subject;
+  readonly lab: Lab;
+  readonly random: () => number;
+  readonly seen: Record<string, number>;
+  readonly pulse: Pulse;
+}
+
 /** A key from its issue until nothing more can come of it. */
-async function live(
-  subject: Subject,
-  { edges, client, api }: Lab,
-  random: () => number,
-  seen: Record<string, number>,
-): Promise<void> {
+async function live({ subject, lab, random, seen, pulse }: Life): Promise<void> {
+  const { edges, client, api } = lab;
   const warmMs = WARM_MS.from + random() * (WARM_MS.to - WARM_MS.from);
   const issued = await api.issue(subject.strict ? { policy: { strict: true } } : {});
   const revoked = Promise.withResolvers<undefined>();
@@ -109,13 +129,14 @@ async function live(
       edge,
       client,
       seen,
+      pulse,
       key,
       revoked: revoked.promise,
       phaseMs: random() * PROBE_EVERY_MS,
     });
   });
   await sleep(warmMs);
-  await waitFor(() => subject.watches.every((watch) => watch.admittedBefore >= 2), { forMs: GIVE_UP_MS, everyMs: 20 });
+  await waitFor(() => subject.watches.every((watch) => watch.admittedBefore >= 2), { forMs: SILENCE_MS, everyMs: 20 });
   ({ answeredAt: subject.revokedAt } = await api.revoke(issued.id));
   revoked.resolve(undefined);
   await Promise.all(probes);
@@ -127,17 +148,19 @@ interface Probe {
   readonly edge: Edge;
   readonly client: Client;
   readonly seen: Record<string, number>;
+  readonly pulse: Pulse;
   readonly key: string;
   readonly revoked: Promise<undefined>;
   readonly phaseMs: number;
 }
 
 /** One client at one isolate. */
-async function probe({ subject, watch, edge, client, seen, key, revoked, phaseMs }: Probe): Promise<void> {
+async function probe({ subject, watch, edge, client, seen, pulse, key, revoked, phaseMs }: Probe): Promise<void> {
   await sleep(phaseMs);
   for (;;) {
     const one = await client.send({ url: edge.url, key });
     seen[kindOf(one)] = (seen[kindOf(one)] ?? 0) + 1;
+    pulse.waitMs += SMOOTHING * (one.answeredAt - one.sentAt - pulse.waitMs);
     note(subject, watch, one);
     if (isOver(subject)) return;
     const pause = (every: number): Promise<void> => sleep(Math.max(0, one.sentAt + every - Date.now()));
@@ -151,7 +174,8 @@ async function probe({ subject, watch, edge, client, seen, key, revoked, phaseMs
 function isOver({ revokedAt, watches }: Subject): boolean {
   if (revokedAt === null) return false;
   const refusedEverywhereAt = Math.max(...watches.map(({ firstRefusedAt }) => firstRefusedAt ?? Infinity));
-  return Date.now() > Math.min(refusedEverywhereAt + AFTERWARDS_MS, revokedAt + GIVE_UP_MS);
+  const isMissed = watches.some(({ tooLate }) => tooLate > 0);
+  return Date.now() > Math.min(refusedEverywhereAt + AFTERWARDS_MS, revokedAt + (isMissed ? GIVE_UP_MS : SILENCE_MS));
 }
 
 function note({ revokedAt }: Subject, watch: Watch, one: Seen): void {
@@ -173,9 +197,10 @@ interface Measured {
   readonly seen: Readonly<Record<string, number>>;
   readonly seconds: number;
   readonly quick: boolean;
+  readonly waitMs: number;
 }
 
-function conclude({ subjects, seen, seconds, quick }: Measured): Outcome {
+function conclude({ subjects, seen, seconds, quick, waitMs }: Measured): Outcome {
   const normal = lagsOf(subjects.filter(({ strict }) => !strict));
   const strict = lagsOf(subjects.filter((subject) => subject.strict));
   const watches = subjects.flatMap((subject) => subject.watches);
@@ -208,6 +233,7 @@ function conclude({ subjects, seen, seconds, quick }: Measured): Outcome {
         "resolution",
         `${PROBE_EVERY_MS} ms (a request so often for each key and isolate); strict ${STRICT_PROBE_EVERY_MS} ms`,
       ],
+      ["wait of a request at the end, mean", `${figure(waitMs)} ms`],
       ["load", `${figure(requests / seconds)} requests a second for ${figure(seconds)} s`],
     ],
     detectMs: null,
