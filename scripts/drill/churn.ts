@@ -13,6 +13,8 @@ import type { Server } from "./server.ts";
 
 /** Keys are issued and revoked, one after the other and without a pause, on a real `npm start`. */
 
+/** Each is issued and revoked. */
+const KEYS = { full: 25_000, quick: 300 };
 /** A caller of the control API may call 200 times a second; as many admin keys share the work. */
 const CALLERS = 8;
 /** An issue waits for the registry, the hash's claim, the meter and KV. */
@@ -27,7 +29,7 @@ const SAMPLE = 100;
 
 export const churn: Drill = {
   name: "churn",
-  breaks: "Keys are issued and revoked without a pause, as in a mass rotation",
+  breaks: "25,000 keys are issued, and each revoked again, without a pause: 50,000 changes in a row",
   seconds: { full: 480, quick: 14 },
   run,
 };
@@ -42,7 +44,7 @@ interface Done {
 }
 
 async function run({ quick, timeline, onEnd }: DrillContext): Promise<Outcome> {
-  const keys = quick ? 300 : 25_000;
+  const keys = quick ? KEYS.quick : KEYS.full;
   const install = await makeInstall();
   onEnd(install.remove);
   const server = await install.start();
