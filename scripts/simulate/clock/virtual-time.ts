@@ -16,10 +16,27 @@ export class Actor {
   /** What was planned for a dead actor does not happen. */
   alive = true;
 
+  /** How long something was under way here, or a timer pending: an object is billed for that. */
+  busyMs = 0;
+  #underWay = 0;
+  #busySince = 0;
+
   constructor(name: string, clockOffsetMs = 0) {
     this.name = name;
     this.clockOffsetMs = clockOffsetMs;
   }
+
+  begin(now: number): void {
+    if (this.#underWay++ === 0) this.#busySince = now;
+  }
+
+  end(now: number): void {
+    if (--this.#underWay === 0) this.busyMs += now - this.#busySince;
+  }
+}
+
+interface Timer {
+  readonly clear: () => void;
 }
 
 interface Happening extends Due {
@@ -119,11 +136,8 @@ export class VirtualTime {
     console.error = log;
     console.warn = log;
     // A timer here is its happening; the product only ever hands it back to `clearTimeout`.
-    globalThis.setTimeout = ((run: () => void, ms = 0) =>
-      this.after(Math.max(ms, 0), this.#actor, run)) as unknown as typeof setTimeout;
-    globalThis.clearTimeout = ((timer: Due | undefined) => {
-      if (timer !== undefined) timer.cancelled = true;
-    }) as unknown as typeof clearTimeout;
+    globalThis.setTimeout = ((run: () => void, ms = 0) => this.#setTimer(run, ms)) as unknown as typeof setTimeout;
+    globalThis.clearTimeout = ((timer: Timer | undefined) => timer?.clear()) as unknown as typeof clearTimeout;
     const restoreCrypto = this.#takeOverCrypto();
     return () => {
       Date.now = realNow;
@@ -133,6 +147,26 @@ export class VirtualTime {
       globalThis.setTimeout = realSetTimeout;
       globalThis.clearTimeout = realClearTimeout;
       restoreCrypto();
+    };
+  }
+
+  #setTimer(run: () => void, ms: number): Timer {
+    const actor = this.#actor;
+    actor.begin(this.now);
+    let isPending = true;
+    const end = (): void => {
+      if (isPending) actor.end(this.now);
+      isPending = false;
+    };
+    const due = this.after(Math.max(ms, 0), actor, () => {
+      end();
+      run();
+    });
+    return {
+      clear: () => {
+        due.cancelled = true;
+        end();
+      },
     };
   }
 

@@ -67,6 +67,10 @@ export class ObjectStorage {
     this.rowsWritten = 0;
   }
 
+  close(): void {
+    this.#database.close();
+  }
+
   #exec(query: string, bindings: readonly SqlStorageValue[]): Cursor {
     if (bindings.length === 0 && SEVERAL_STATEMENTS.test(query)) {
       this.#database.exec(query);

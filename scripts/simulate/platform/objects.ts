@@ -63,6 +63,7 @@ export class ObjectHost {
   readonly door: Actor;
   readonly pending = new Set<() => void>();
   instance: { readonly methods: Methods; readonly actor: Actor } | null = null;
+  pastBusyMs = 0;
   busyUntil = 0;
   lastUsedAt = 0;
   #second = 0;
@@ -88,8 +89,14 @@ export class ObjectHost {
     this.maxCallsPerSecond = Math.max(this.maxCallsPerSecond, this.#inSecond);
   }
 
+  /** How long it was in use, and so billed, ms. */
+  get busyMs(): number {
+    return this.pastBusyMs + (this.instance?.actor.busyMs ?? 0);
+  }
+
   /** Figures start anew; what is in the object stays. */
   resetCounts(): void {
+    this.pastBusyMs = -(this.instance?.actor.busyMs ?? 0);
     this.calls = 0;
     this.maxCallsPerSecond = 0;
     this.storage.rowsWritten = 0;
@@ -147,6 +154,7 @@ export class Objects {
   restart(host: ObjectHost): void {
     if (host.instance === null) return;
     host.instance.actor.alive = false;
+    host.pastBusyMs += host.instance.actor.busyMs;
     host.instance = null;
     host.restarts++;
     for (const fail of host.pending) fail();
@@ -156,10 +164,12 @@ export class Objects {
   /** The world is over: its storage may serve the next. */
   close(): void {
     for (const { binding, storage } of this.hosts.values()) {
-      storage.wipe();
       const spare = spareStorages.get(binding) ?? [];
       spareStorages.set(binding, spare);
-      if (spare.length < SPARE_STORAGES) spare.push(storage);
+      if (spare.length < SPARE_STORAGES) {
+        storage.wipe();
+        spare.push(storage);
+      } else storage.close();
     }
   }
 
@@ -213,9 +223,12 @@ export class Objects {
     const { methods, actor } = this.#open(host);
     time.become(actor);
     host.pending.add(caller.fail);
+    actor.begin(time.now);
     const finish = (settle: Settle): void => {
       // Cut off with the instance: the caller has been told already.
-      if (host.pending.delete(caller.fail)) caller.answer(settle);
+      if (!host.pending.delete(caller.fail)) return;
+      actor.end(time.now);
+      caller.answer(settle);
     };
     const go = (given = args): unknown => methods[method]?.(...given);
     Promise.resolve()

@@ -85,6 +85,7 @@ class WorldRun {
       },
       renamesBatches: plant === "double-event",
     });
+    this.world.time.onLog = (line) => this.trace.log(this.world.time.now, this.world.time.actor.name, line);
     this.#random = createRandom(seed ^ 0x7aff1c);
     this.#config = {
       upstreams: { api: { url: "https://origin.example", open: true, workspace: "*" } },

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 /** What happened in a world, line by line, and a digest of it: the same seed gives the same. */
 export class Trace {
   readonly lines: string[] = [];
+  readonly logged: string[] = [];
   readonly #startAt: number;
   readonly #names = new Map<string, string>();
 
@@ -21,6 +22,11 @@ export class Trace {
 
   note(at: number, actor: string, what: string): void {
     this.lines.push(`${((at - this.#startAt) / 1_000).toFixed(4).padStart(9)} s  ${actor.padEnd(14)} ${what}`);
+  }
+
+  /** What the product itself logs; its words may hold ids that differ from run to run. */
+  log(at: number, actor: string, line: string): void {
+    this.logged.push(`${this.lines.length} ${at} ${actor} ${line}`);
   }
 
   digest(): string {

@@ -1,0 +1,164 @@
+import type { Limit } from "../../../src/limits/limit.ts";
+import { type HotResult, runHot, type Topology } from "./hot.ts";
+import { runSpread, type SpreadResult } from "./spread.ts";
+
+/** The large scenarios, each with home meters alone and with lease brokers. */
+
+export const TOPOLOGIES: readonly Topology[] = ["home", "brokers"];
+
+export interface HotCell {
+  readonly name: "ample" | "half";
+  readonly result: HotResult;
+}
+
+export interface ModestCell {
+  readonly perRegionPerSecond: number;
+  readonly regions: number;
+  readonly result: SpreadResult;
+}
+
+export interface ScaleResults {
+  readonly hot: readonly HotCell[];
+  readonly modest: readonly ModestCell[];
+  readonly zipf: readonly SpreadResult[];
+}
+
+export interface ScaleOptions {
+  readonly seed: number;
+  /** Smaller and fewer: for a first look, and for tests. */
+  readonly quick: boolean;
+  readonly progress: (line: string) => void;
+}
+
+const MILLION = 1_000_000;
+const HOT_RATES = [10_000, 100_000, MILLION] as const;
+const ISOLATES_PER_COLO = 20;
+const WINDOW_SECONDS = 10;
+
+export async function runScale(options: ScaleOptions): Promise<ScaleResults> {
+  const hot = await runHotCells(options);
+  const modest = await runModestCells(options);
+  const zipf = await runZipf(options);
+  return { hot, modest, zipf };
+}
+
+async function runHotCells({ seed, quick, progress }: ScaleOptions): Promise<HotCell[]> {
+  const cells: HotCell[] = [];
+  const rates = quick ? [2_000] : HOT_RATES;
+  const isolatesPerColo = quick ? 2 : ISOLATES_PER_COLO;
+  for (const requestsPerSecond of rates) {
+    for (const topology of TOPOLOGIES) {
+      progress(`one key at ${requestsPerSecond.toLocaleString("en-US")} requests a second, ${topology}`);
+      const limit = rateOf(requestsPerSecond * 1.5);
+      const common = { topology, requestsPerSecond, isolatesPerColo, seed, settleMs: 6_000 };
+      cells.push({ name: "ample", result: await runHot({ ...common, limit, measureMs: 5_000, revokes: false }) });
+    }
+  }
+  for (const topology of TOPOLOGIES) {
+    const requestsPerSecond = rates.at(-1) ?? MILLION;
+    progress(`the same at half the limit, then revoked, ${topology}`);
+    const limit = rateOf(requestsPerSecond / 2);
+    const common = { topology, requestsPerSecond, isolatesPerColo, seed, settleMs: 6_000 };
+    cells.push({
+      name: "half",
+      result: await runHot({ ...common, limit, measureMs: WINDOW_SECONDS * 1_000, revokes: true }),
+    });
+  }
+  return cells;
+}
+
+function rateOf(unitsPerSecond: number): Limit {
+  return {
+    name: "burst",
+    limit: Math.ceil(unitsPerSecond * WINDOW_SECONDS),
+    window: { seconds: WINDOW_SECONDS },
+    kind: "rate",
+  };
+}
+
+/** Requests a second of one key in one region: from one in ten minutes to a hundred a second. */
+const MODEST_RATES = [1 / 600, 1 / 60, 1 / 10, 1 / 3, 1, 10, 100] as const;
+const REGION_COUNTS = [1, 3, 11] as const;
+const AMPLE: Limit = { name: "burst", limit: 100_000, window: "minute", kind: "rate" };
+const REQUESTS_PER_CELL = 2_000;
+const KEYS_MAX = 400;
+
+async function runModestCells({ seed, quick, progress }: ScaleOptions): Promise<ModestCell[]> {
+  const cells: ModestCell[] = [];
+  const rates = quick ? [1 / 3] : MODEST_RATES;
+  const counts = quick ? [1] : REGION_COUNTS;
+  for (const perRegionPerSecond of rates) {
+    for (const regions of counts) {
+      for (const topology of TOPOLOGIES) {
+        progress(
+          `modest keys: one request in ${roundSeconds(1 / perRegionPerSecond)} s and region, ${regions} regions, ${topology}`,
+        );
+        const result = await runModest({ topology, perRegionPerSecond, regions, seed, quick });
+        cells.push({ perRegionPerSecond, regions, result });
+      }
+    }
+  }
+  return cells;
+}
+
+interface ModestInput {
+  readonly topology: Topology;
+  readonly perRegionPerSecond: number;
+  readonly regions: number;
+  readonly seed: number;
+  readonly quick: boolean;
+}
+
+async function runModest({ topology, perRegionPerSecond, regions, seed, quick }: ModestInput): Promise<SpreadResult> {
+  const perKey = perRegionPerSecond * regions;
+  const requests = quick ? REQUESTS_PER_CELL / 5 : REQUESTS_PER_CELL;
+  // A slow key is watched for longer, so that it comes at least a few times.
+  const measureMs = Math.min(Math.max(60_000, 3_000 / perRegionPerSecond), 900_000);
+  const keys = Math.max(1, Math.min(KEYS_MAX, Math.round((requests * 1_000) / (perKey * measureMs))));
+  const atMost = Math.min(measureMs, (requests * 3 * 1_000) / (perKey * keys));
+  return await runSpread({
+    topology,
+    group: { keys, requestsPerSecond: () => perKey, regions: () => regions },
+    limit: AMPLE,
+    isolatesPerColo: ISOLATES_PER_COLO,
+    settleMs: Math.min(Math.max(20_000, 1_000 / perRegionPerSecond), 120_000),
+    measureMs: Math.max(atMost, 10_000),
+    seed,
+  });
+}
+
+const ZIPF_KEYS = 10_000;
+const ZIPF_REQUESTS_PER_SECOND = 2_000;
+/** The first of them are used everywhere, of the rest most in one region. */
+const ZIPF_WORLDWIDE = 50;
+
+async function runZipf({ seed, quick, progress }: ScaleOptions): Promise<SpreadResult[]> {
+  const keys = quick ? 200 : ZIPF_KEYS;
+  const rate = quick ? 50 : ZIPF_REQUESTS_PER_SECOND;
+  let harmonic = 0;
+  for (let rank = 1; rank <= keys; rank++) harmonic += 1 / rank;
+  const results: SpreadResult[] = [];
+  for (const topology of TOPOLOGIES) {
+    progress(`${keys.toLocaleString("en-US")} keys by Zipf, ${topology}`);
+    results.push(
+      await runSpread({
+        topology,
+        group: {
+          keys,
+          requestsPerSecond: (rank) => rate / harmonic / (rank + 1),
+          regions: (rank, random) => (rank < ZIPF_WORLDWIDE ? 11 : random() < 0.6 ? 1 : random() < 0.6 ? 2 : 11),
+        },
+        limit: AMPLE,
+        isolatesPerColo: ISOLATES_PER_COLO,
+        settleMs: 15_000,
+        measureMs: 20_000,
+        seed,
+      }),
+    );
+  }
+  return results;
+}
+
+export function roundSeconds(seconds: number): string {
+  return seconds >= 1 ? String(Math.round(seconds)) : seconds.toFixed(2);
+}
