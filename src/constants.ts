@@ -19,8 +19,10 @@ export const METER_UNREACHABLE_MEMORY_MS = 1_000;
 export const BROKER_TIMEOUT_MS = 1_000;
 /** A broker renews its own lease this long before the end: those who ask it shall get one that is worth having. */
 export const BROKER_RENEW_AHEAD_MS = 2_000;
-/** Accounts that one broker holds leases for; an account is about 1 KB. */
+/** Accounts that one broker holds leases for; an account is about 1 KB. Several brokers may share one isolate's 128 MB … */
 export const BROKER_ACCOUNTS = 20_000;
+/** … so one that was idle for this long makes room: its lease is long over. */
+export const BROKER_ACCOUNT_IDLE_MS = 60_000;
 /** Brokers of a region: each for a part of the keys. At 16, and 11 regions, no object is asked more than 1,000 times a second until some 100,000 requests a second meet a cold isolate. */
 export const DEFAULT_BROKER_SHARDS = 16;
 export const MAX_BROKER_SHARDS = 256;

@@ -28,7 +28,8 @@ export function defineGateway(config: GatewayConfig) {
     async fetch(request, env, ctx): Promise<Response> {
       const installed = install(config, env);
       if (!installed.ok) return misconfigured(installed.error);
-      installed.value.isolate.place ??= placeOf(request);
+      // A call from within the account may say nothing of where it is; the next one may.
+      if ((installed.value.isolate.place?.region ?? null) === null) installed.value.isolate.place = placeOf(request);
       const answering = answer(request, { ...installed.value, ctx });
       // A client that goes away must not take the event of its request with it.
       ctx.waitUntil(answering);

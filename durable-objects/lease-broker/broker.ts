@@ -1,4 +1,9 @@
-import { BROKER_ACCOUNTS, BROKER_RENEW_AHEAD_MS, METER_UNREACHABLE_MEMORY_MS } from "../../src/constants.ts";
+import {
+  BROKER_ACCOUNT_IDLE_MS,
+  BROKER_ACCOUNTS,
+  BROKER_RENEW_AHEAD_MS,
+  METER_UNREACHABLE_MEMORY_MS,
+} from "../../src/constants.ts";
 import type { RecordCache } from "../../src/gateway/record-cache.ts";
 import { scheduleRelease } from "../../src/gateway/release.ts";
 import type { Resolved } from "../../src/gateway/resolve.ts";
@@ -12,10 +17,11 @@ import {
   newBrokerAccount,
   noteRecord,
   noteReport,
+  takeMetersAnswer,
   unnoteReport,
 } from "../../src/limits/broker.ts";
 import { type Introduced, type Introduction, requestFor } from "../../src/limits/introduction.ts";
-import { askToRenew, oweAgain, type Pledge, takeAnswer } from "../../src/limits/lease-exchange.ts";
+import { askToRenew, oweAgain, type Pledge } from "../../src/limits/lease-exchange.ts";
 import { renewalDue } from "../../src/limits/lease.ts";
 import { logError } from "../../src/platform/log.ts";
 import { meterOfLineage } from "../key-meter/client.ts";
@@ -31,6 +37,7 @@ interface Account extends BrokerAccount {
   /** Someone is asking the meter. Others wait for that once, before they ask themselves. Never rejects. */
   asking: Promise<void> | null;
   unreachableUntil: number;
+  usedAt: number;
 }
 
 /** A window may end while its meter is asked, and a record may change; more rounds than this means a bug or a flood. */
@@ -60,19 +67,20 @@ export class Broker {
   }
 
   /**
-   * As a meter. `fresh`: with the meter's word of this moment. Throws when the meter is needed and cannot be reached: nothing
-   * that was reported is taken then.
+   * As a meter. `fresh`: with the meter's word of this moment. `null` when the meter is needed and this broker cannot reach it:
+   * what was reported is not taken then, what was handed back is.
    */
-  async acquire(meter: string, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer> {
-    // Strict: for the request in hand alone, and so the meter's to say.
-    if (request.ttlMs === 0) return await this.#parts.meters.acquire(meter, request);
+  async acquire(meter: string, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer | null> {
+    // Strict: for the request in hand alone, and so the meter's to say. Nobody asks this here.
+    if (request.ttlMs === 0) return null;
     const account = this.#accountOf({ meter, keyId: request.keyId });
     this.#note(account, request);
     try {
       return await this.#answer(account, request, fresh);
     } catch (error) {
+      logError(error, { part: "lease-broker" });
       unnoteReport(account, request);
-      throw error;
+      return null;
     }
   }
 
@@ -82,12 +90,23 @@ export class Broker {
     this.#scheduleRelease(account);
   }
 
-  /** The record of a key that the caller has not met, and the admission of the request in hand, in one answer. */
-  async introduce(asked: Introduction): Promise<Introduced> {
-    const resolved = await this.#parts.lookUp(asked.hash);
+  /** The record of a key that the caller has not met, and the admission of the request in hand, in one answer; `null` as above. */
+  async introduce(asked: Introduction): Promise<Introduced | null> {
+    try {
+      return await this.#introduce(asked);
+    } catch (error) {
+      logError(error, { part: "lease-broker" });
+      return null;
+    }
+  }
+
+  async #introduce(asked: Introduction): Promise<Introduced> {
+    const { records } = this.#parts;
+    const known = records.get(asked.hash, Date.now());
+    const resolved = known === null ? await this.#parts.lookUp(asked.hash) : { found: known };
     if (resolved.found === null) {
-      if (resolved.reason === "unknown") return { outcome: "unknown" };
-      throw new Error("the key cannot be looked up");
+      if (resolved.reason === "unavailable") throw new Error("the key cannot be looked up");
+      return { outcome: "unknown", forMs: records.missLeft(asked.hash, Date.now()) };
     }
     let record = resolved.found;
     for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -96,10 +115,10 @@ export class Broker {
       const meter = meterOfLineage(record.workspace, record.lineageId);
       const answer = await this.#answer(this.#accountOf({ meter, keyId: record.id }), request, false);
       if (answer.outcome !== "stale") {
-        if (answer.outcome === "granted") this.#parts.records.confirm(asked.hash, Date.now());
+        if (answer.outcome === "granted") records.confirm(asked.hash, Date.now());
         return { outcome: "known", record, answer };
       }
-      record = this.#parts.records.put(asked.hash, answer.record, Date.now());
+      record = records.put(asked.hash, answer.record, Date.now());
     }
     throw new Error("the record changes faster than it is read");
   }
@@ -159,7 +178,7 @@ export class Broker {
       if (answer.outcome === "stale") {
         oweAgain(account.lease, pledge);
         noteRecord(account, answer.record);
-      } else takeAnswer(account.lease, pledge, answer, Date.now());
+      } else takeMetersAnswer(account, pledge, answer, Date.now());
     } catch (error) {
       logError(error, { part: "lease-broker" });
     }
@@ -191,18 +210,20 @@ export class Broker {
   /** Kept in the order of last use, so that what is dropped is what has been idle longest. */
   #accountOf({ meter, keyId }: AccountName): Account {
     const name = keyId === null ? meter : `${meter}/${keyId}`;
+    const now = Date.now();
     const known = this.#accounts.get(name);
     if (known !== undefined) {
+      known.usedAt = now;
       this.#accounts.delete(name);
       this.#accounts.set(name, known);
       return known;
     }
-    for (const oldest of this.#accounts.keys()) {
-      if (this.#accounts.size < BROKER_ACCOUNTS) break;
+    for (const [oldest, { usedAt }] of this.#accounts) {
+      if (this.#accounts.size < BROKER_ACCOUNTS && usedAt > now - BROKER_ACCOUNT_IDLE_MS) break;
       // Its units, if any, go home by themselves when its lease ends.
       this.#accounts.delete(oldest);
     }
-    const account: Account = { ...newBrokerAccount(), meter, asking: null, unreachableUntil: 0 };
+    const account: Account = { ...newBrokerAccount(), meter, asking: null, unreachableUntil: 0, usedAt: now };
     this.#accounts.set(name, account);
     return account;
   }

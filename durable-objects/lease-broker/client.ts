@@ -4,7 +4,10 @@ import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../../src/li
 import type { Introduced, Introduction } from "../../src/limits/introduction.ts";
 import { within } from "../../src/platform/clock.ts";
 
-/** How an isolate talks to the broker nearby. Each call throws when it is not answered in `BROKER_TIMEOUT_MS`; none is repeated. */
+/**
+ * How an isolate talks to the broker nearby. Each call throws when it is not answered in `BROKER_TIMEOUT_MS`; none is repeated.
+ * `null` is an answer: the broker is well, and cannot reach what it needs.
+ */
 
 type Brokers = Env["LEASE_BROKER"];
 
@@ -32,9 +35,9 @@ export async function acquireThrough(
   name: BrokerName,
   meter: string,
   { request, fresh }: { readonly request: AcquireRequest; readonly fresh: boolean },
-): Promise<AcquireAnswer> {
+): Promise<AcquireAnswer | null> {
   const asked = stubOf(brokers, name).acquire(meter, request, fresh);
-  return await within<AcquireAnswer>(asked, BROKER_TIMEOUT_MS, "the lease broker");
+  return await within<AcquireAnswer | null>(asked, BROKER_TIMEOUT_MS, "the lease broker");
 }
 
 export async function releaseThrough(
@@ -46,9 +49,13 @@ export async function releaseThrough(
   await within(stubOf(brokers, name).release(account, request), BROKER_TIMEOUT_MS, "the lease broker");
 }
 
-export async function introduceThrough(brokers: Brokers, name: BrokerName, asked: Introduction): Promise<Introduced> {
+export async function introduceThrough(
+  brokers: Brokers,
+  name: BrokerName,
+  asked: Introduction,
+): Promise<Introduced | null> {
   // The stub's mapped type turns the `unknown` in a record's metadata into `never`.
-  const introduced = stubOf(brokers, name).introduce(asked) as unknown as Promise<Introduced>;
+  const introduced = stubOf(brokers, name).introduce(asked) as unknown as Promise<Introduced | null>;
   return await within(introduced, BROKER_TIMEOUT_MS, "the lease broker");
 }
 

@@ -29,8 +29,8 @@ export class LeaseBroker extends DurableObject<Env> {
     });
   }
 
-  /** As a meter; `fresh`: with the home meter's word of this moment. */
-  async acquire(meter: string, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer> {
+  /** As a meter; `fresh`: with the home meter's word of this moment. `null`: it was needed, and not reached. */
+  async acquire(meter: string, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer | null> {
     return await this.#broker.acquire(meter, request, fresh);
   }
 
@@ -38,8 +38,8 @@ export class LeaseBroker extends DurableObject<Env> {
     this.#broker.release(account, request);
   }
 
-  /** The record of a key that the caller has not met, and the admission of the request in hand, in one answer. */
-  async introduce(asked: Introduction): Promise<Introduced> {
+  /** The record of a key that the caller has not met, and the admission of the request in hand, in one answer; `null` as above. */
+  async introduce(asked: Introduction): Promise<Introduced | null> {
     return await this.#broker.introduce(asked);
   }
 }

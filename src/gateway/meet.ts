@@ -39,7 +39,7 @@ async function introduce(hash: KeyHash, input: CheckInput, parts: CheckParts, no
   counters.recordMisses++;
   const answeredAt = Date.now();
   if (introduced.outcome === "unknown") {
-    cache.putMiss(hash, answeredAt);
+    cache.putMiss(hash, now, introduced.forMs);
     return { found: null, reason: "unknown" };
   }
   const { answer } = introduced;

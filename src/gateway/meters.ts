@@ -75,7 +75,7 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
     const name = { region, lane: hot && colo !== "" ? laneOf(colo) : 0, shard: shardOf(shardKey, settings.shards) };
     return (unreachable.get(nameOf(name)) ?? 0) > Date.now() ? null : name;
   };
-  const give = (name: BrokerName, error: unknown): void => {
+  const giveUp = (name: BrokerName, error: unknown): void => {
     counters.brokerFailures++;
     logError(error, { part: "lease-broker" });
     unreachable.set(nameOf(name), Date.now() + METER_UNREACHABLE_MEMORY_MS);
@@ -87,19 +87,25 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
       const broker = request.ttlMs === 0 ? null : brokerOf(account.shardKey, request.want >= HOT_WISH_UNITS);
       if (broker === null) return await home.acquire(account, request, fresh);
       counters.brokerCalls++;
+      let answer: AcquireAnswer | null = null;
       try {
-        return await acquireThrough(brokers, broker, account.meter, { request, fresh });
+        answer = await acquireThrough(brokers, broker, account.meter, { request, fresh });
       } catch (error) {
-        give(broker, error);
-        // The broker may have taken back what was handed back, and only its answer was lost: it must not be taken twice.
-        return await home.acquire(account, { ...request, returned: [] }, fresh);
+        giveUp(broker, error);
       }
+      // The broker may have taken what was handed back, and only its answer is missing: it must not be taken twice.
+      return answer ?? (await home.acquire(account, { ...request, returned: [] }, fresh));
     },
     async release(account, request) {
       const broker = brokerOf(account.shardKey, false);
       if (broker === null) return await home.release(account, request);
       counters.brokerCalls++;
-      await releaseThrough(brokers, broker, account, request);
+      try {
+        await releaseThrough(brokers, broker, account, request);
+      } catch (error) {
+        // Not sent home: it may have been taken, and only the answer was lost.
+        giveUp(broker, error);
+      }
     },
     async introduce(asked) {
       const broker = brokerOf(asked.hash, false);
@@ -108,7 +114,7 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
       try {
         return await introduceThrough(brokers, broker, asked);
       } catch (error) {
-        give(broker, error);
+        giveUp(broker, error);
         return null;
       }
     },

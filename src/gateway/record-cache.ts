@@ -56,14 +56,18 @@ export class RecordCache {
   }
 
   isMiss(hash: KeyHash, now: number): boolean {
-    const until = this.#misses.get(hash);
-    return until !== undefined && until > now;
+    return this.missLeft(hash, now) > 0;
   }
 
-  putMiss(hash: KeyHash, now: number): void {
+  /** How long the hash is still taken for unknown, ms; 0 when it is not. */
+  missLeft(hash: KeyHash, now: number): number {
+    return Math.max(0, (this.#misses.get(hash) ?? 0) - now);
+  }
+
+  putMiss(hash: KeyHash, now: number, forMs: number = RECORD_MISS_TTL_MS): void {
     this.#misses.delete(hash);
     dropOldestAt(this.#misses, this.#capacity);
-    this.#misses.set(hash, now + RECORD_MISS_TTL_MS);
+    this.#misses.set(hash, now + forMs);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { EdgeRecord } from "../keys/record.ts";
-import type { AcquireAnswer, AcquireRequest, Holding, LimitGrant, ReleaseRequest } from "./acquire.ts";
+import type { AcquireAnswer, AcquireRequest, Holding, LimitGrant, ReleaseRequest, Stale } from "./acquire.ts";
 import { countHolders, type Holders } from "./holders.ts";
-import { addSpent, type Hand, type Lease, newLease, refusedUntil, unspend } from "./lease.ts";
+import { addSpent, type Hand, type Lease, newLease, type Payment, refusedUntil, unspend } from "./lease.ts";
 import { askForRequest, askToRenew, oweAgain, type Pledge, takeAnswer } from "./lease-exchange.ts";
 import type { Limit } from "./limit.ts";
 import { shareOfHand } from "./sizing.ts";
@@ -90,11 +90,33 @@ export function answerWithMeters(
     noteRecord(account, answer.record);
     return answer;
   }
-  const payment = takeAnswer(lease, pledge, answer, now);
+  const payment = takeMetersAnswer(account, pledge, answer, now);
   if (answer.outcome === "refused") return answerFromHand(account, request, now) ?? answer;
   // What was paid for the caller is in hand first, and handed on as to everyone: in this same step.
   if (payment !== null) unspend(lease, payment);
   return answerFromHand(account, request, now);
+}
+
+/**
+ * As `takeAnswer`, for one who asks for callers that know different records. Units are units, whoever they were asked for; an
+ * admission stands on one record, and on the newest that was granted.
+ */
+export function takeMetersAnswer(
+  { lease }: BrokerAccount,
+  pledge: Pledge,
+  answer: Exclude<AcquireAnswer, Stale>,
+  now: number,
+): Payment | null {
+  const { generation, validUntil } = lease;
+  const granted = answer.outcome === "granted";
+  if (granted && pledge.request.generation > generation) lease.validUntil = 0;
+  const payment = takeAnswer(lease, pledge, answer, now);
+  // It was overtaken by the answer to a caller with a newer record.
+  if (granted && pledge.request.generation < generation) {
+    lease.generation = generation;
+    lease.validUntil = validUntil;
+  }
+  return payment;
 }
 
 /** A newer record: what was granted on the one before stands no more. */

@@ -20,7 +20,8 @@ export interface Introduction {
 }
 
 export type Introduced =
-  | { readonly outcome: "unknown" }
+  /** For so long, counted from before the caller asked: two memories of a miss must not add up. */
+  | { readonly outcome: "unknown"; readonly forMs: number }
   | {
       readonly outcome: "known";
       readonly record: EdgeRecord;
