@@ -45,7 +45,7 @@ export function noteReport(
   return strays;
 }
 
-/** The caller will hear of a failure and report the same again. */
+/** The caller will hear of a failure, or that its record is old, and report the same again. */
 export function unnoteReport({ lease }: BrokerAccount, report: Pick<ReleaseRequest, "spent">): void {
   for (const { hour, units } of report.spent) addSpent(lease, hour, -units);
 }
@@ -53,7 +53,7 @@ export function unnoteReport({ lease }: BrokerAccount, report: Pick<ReleaseReque
 /** The answer out of the broker's own lease; `null` when the meter must be asked. */
 export function answerFromHand(account: BrokerAccount, request: AcquireRequest, now: number): AcquireAnswer | null {
   const { lease, record } = account;
-  if (record !== null && request.generation < record.generation) return { outcome: "stale", record };
+  if (record !== null && request.generation < record.generation) return staleAnswer(account, request, record);
   // A strict admission is for the request in hand alone: only the meter can give it.
   if (request.ttlMs === 0 || lease.generation !== request.generation) return null;
   const limits = request.limits ?? lease.limits;
@@ -88,7 +88,7 @@ export function answerWithMeters(
   if (answer.outcome === "stale") {
     oweAgain(lease, pledge);
     noteRecord(account, answer.record);
-    return answer;
+    return staleAnswer(account, request, answer.record);
   }
   const payment = takeMetersAnswer(account, pledge, answer, now);
   if (answer.outcome === "refused") return answerFromHand(account, request, now) ?? answer;
@@ -124,6 +124,12 @@ export function noteRecord(account: BrokerAccount, record: EdgeRecord): void {
   if (account.record !== null && account.record.generation >= record.generation) return;
   account.record = record;
   if (account.lease.generation !== record.generation) account.lease.validUntil = 0;
+}
+
+/** As the meter answers it: units that came back are taken, the report is not. */
+function staleAnswer(account: BrokerAccount, request: AcquireRequest, record: EdgeRecord): Stale {
+  unnoteReport(account, request);
+  return { outcome: "stale", record };
 }
 
 interface Line {
