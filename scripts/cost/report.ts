@@ -5,7 +5,7 @@ import type { Rows, Target } from "../report/table.ts";
 import { referenceRow } from "./results.ts";
 import type { Row } from "./results.ts";
 import type { Case } from "./measure.ts";
-import { SHAPES } from "./shapes.ts";
+import { SHAPES, volumeName } from "./shapes.ts";
 import type { ShapeName } from "./shapes.ts";
 
 /** Tables out of the results: the same for the terminal and for docs/cost.md. */
@@ -29,10 +29,11 @@ export function billRows(rows: readonly Row[]): Rows {
 
 /** Units per request and what they come to, for the volume that stands for its shape. */
 export function breakdownRows(rows: readonly Row[]): Rows {
-  const references = SHAPES.map(({ name }) => referenceRow(rows, name));
+  const shapes = shapesIn(rows);
+  const references = shapes.map((name) => referenceRow(rows, name));
   const costs = references.map((row) => marginalUsd(row.units));
   return [
-    ["unit", "$/million units", ...SHAPES.flatMap(({ name }) => [`${name}: per request`, "$/million"])],
+    ["unit", "$/million units", ...shapes.flatMap((name) => [`${name}: per request`, "$/million"])],
     ...BILLED_UNITS.map((unit) => [
       PRICE_SHEET[unit].label,
       String(PRICE_SHEET[unit].usdPerMillion),
@@ -70,14 +71,27 @@ export function boundOf(row: Row): string {
   return `${dollars(row.usdPerMillion)} per million, of which request ${dollars(costs.requests * 1e6)}, ${dearest.join(", ")}`;
 }
 
+/** Of the shapes that were run. */
 export function targetsOf(rows: readonly Row[]): readonly Target[] {
-  const [hot, zipf] = [referenceRow(rows, "hot"), referenceRow(rows, "zipf")];
-  const ratio = zipf.usdPerMillion / zipf.naiveUsdPerMillion;
-  return [
-    target("hot, $ per million requests", hot.usdPerMillion, 0.4),
-    target("zipf, $ per million requests", zipf.usdPerMillion, 0.8),
-    target("zipf ÷ naive", ratio, 0.25),
-  ];
+  return shapesIn(rows).flatMap((shape) => {
+    const { usdPerMillion, naiveUsdPerMillion } = referenceRow(rows, shape);
+    switch (shape) {
+      case "hot":
+        return [target("hot, $ per million requests", usdPerMillion, 0.4)];
+      case "zipf":
+        return [
+          target("zipf, $ per million requests", usdPerMillion, 0.8),
+          target("zipf ÷ naive", usdPerMillion / naiveUsdPerMillion, 0.25),
+        ];
+      case "cold":
+        return [];
+    }
+  });
+}
+
+/** The shapes that were run, in their order. */
+export function shapesIn(rows: readonly Row[]): readonly ShapeName[] {
+  return SHAPES.map(({ name }) => name).filter((name) => rows.some(({ shape }) => shape === name));
 }
 
 function target(name: string, measured: number, most: number): Target {
@@ -86,17 +100,13 @@ function target(name: string, measured: number, most: number): Target {
 
 export function toFigures(rows: readonly Row[]): unknown {
   const shapes = Object.fromEntries(
-    SHAPES.map(({ name }: { readonly name: ShapeName }) => {
+    shapesIn(rows).map((name) => {
       const { usdPerMillion, naiveUsdPerMillion, units } = referenceRow(rows, name);
       const byVolume = rows.filter(({ shape }) => shape === name).map(({ shape: _shape, ...row }) => row);
       return [name, { latchkeyUsdPerMillion: usdPerMillion, naiveUsdPerMillion, units, byVolume }];
     }),
   );
   return { pricesReadOn: PRICES_READ_ON, shapes };
-}
-
-export function volumeName(requests: number): string {
-  return requests >= 1e9 ? `${requests / 1e9} B` : `${requests / 1e6} M`;
 }
 
 function dollars(usd: number): string {

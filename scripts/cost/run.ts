@@ -6,7 +6,8 @@ import { startCostLab } from "./lab.ts";
 import type { CostLab } from "./lab.ts";
 import { measureCase, perRequest } from "./measure.ts";
 import type { Case } from "./measure.ts";
-import { REFERENCE_REQUESTS_PER_MONTH, SHAPES, VOLUMES } from "./shapes.ts";
+import { REFERENCE_REQUESTS_PER_MONTH, VOLUMES, volumeName } from "./shapes.ts";
+import type { Shape } from "./shapes.ts";
 
 /** All cases, one after the other, in one lab. */
 
@@ -22,6 +23,7 @@ export interface RunOptions {
   readonly seed: number;
   /** How many different keys are asked with. */
   readonly keys: number;
+  readonly shapes: readonly Shape[];
   readonly cpuJson: string | undefined;
   readonly progress: (text: string) => void;
 }
@@ -31,7 +33,7 @@ const ASSUMED_CPU_MS = 1;
 /** The cron runs each minute. */
 const RUNS_PER_MONTH = 43_200;
 
-export async function runCost({ quick, seed, keys, cpuJson, progress }: RunOptions): Promise<Measured> {
+export async function runCost({ quick, seed, keys, shapes, cpuJson, progress }: RunOptions): Promise<Measured> {
   const benched = readBenchCpu(cpuJson);
   const isolates = Math.max(...VOLUMES.map((volume) => volume.isolates));
   progress("building and starting the lab");
@@ -40,9 +42,9 @@ export async function runCost({ quick, seed, keys, cpuJson, progress }: RunOptio
     await useEveryKey(lab, isolates, progress);
     const cases: Case[] = [];
     let firstCold = 0;
-    for (const { name } of SHAPES) {
+    for (const { name } of shapes) {
       for (const volume of VOLUMES) {
-        progress(`${name} at ${volume.requestsPerMonth / 1e6} M requests a month`);
+        progress(`${name} at ${volumeName(volume.requestsPerMonth)} requests a month`);
         const measured = await measureCalmly(
           (slowness) => measureCase(lab, name, volume, { quick, seed, firstCold, slowness }),
           progress,

@@ -21,10 +21,22 @@ export const SHAPES: readonly Shape[] = [
   },
 ];
 
+/** Those with these names, separated by commas; `null` for a name that nobody has. */
+export function shapesNamed(names: string | undefined): readonly Shape[] | null {
+  if (names === undefined) return SHAPES;
+  const wanted = names.split(",");
+  const found = SHAPES.filter(({ name }) => wanted.includes(name));
+  return found.length === wanted.length ? found : null;
+}
+
 export interface Volume {
   readonly requestsPerMonth: number;
   /** Isolates that share the traffic evenly: one for about 50 requests a second, and never fewer than 3. */
   readonly isolates: number;
+}
+
+export function volumeName(requests: number): string {
+  return requests >= 1e9 ? `${requests / 1e9} B` : `${requests / 1e6} M`;
 }
 
 /** Those that are run. */
