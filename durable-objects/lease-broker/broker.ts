@@ -179,6 +179,8 @@ export class Broker {
         oweAgain(account.lease, pledge);
         noteRecord(account, answer.record);
       } else takeMetersAnswer(account, pledge, answer, Date.now());
+      // The watcher may have come and gone while this was on its way.
+      this.#scheduleRelease(account);
     } catch (error) {
       logError(error, { part: "lease-broker" });
     }

@@ -334,6 +334,8 @@ async function renew(account: Account, input: AdmitInput, parts: AdmissionParts,
   const { answer } = await exchange(account, pledge, parts, false);
   if (answer?.outcome === "stale") parts.cache.put(input.hash, answer.record, Date.now());
   else if (answer?.outcome === "granted") parts.cache.confirm(input.hash, Date.now());
+  // The watcher may have come and gone while this was on its way.
+  releaseLater(account, input, parts);
 }
 
 function viewAll(accounts: readonly Account[], now: number): LimitView[] {

@@ -8,8 +8,11 @@ import { sleep } from "../platform/clock.ts";
 const WATCH_MS = 25_000;
 /** A lease may still be in use at its very end. */
 const DELAY_MS = 100;
-/** A watcher that has not reported this long after its time was cut off with its request. */
-const PATIENCE_MS = 5_000;
+/**
+ * From then on the next request sets a watcher of its own, so that a lease which is still in use when this one's time is up
+ * has another, and one that is in use no more has ended by then.
+ */
+const HANDOVER_MS = 20_000;
 
 /** Hands back. Never throws: a failure only leaves units unused until their windows end. */
 type HandBack = (left: Omit<ReleaseRequest, "holder">) => Promise<void>;
@@ -19,9 +22,8 @@ export function scheduleRelease(lease: Lease, handBack: HandBack, waitUntil: (wo
   if (lease.spent.length === 0 && !holdsUnits(lease)) return;
   const now = Date.now();
   if (lease.releaseBy > now) return;
-  const giveUpAt = now + WATCH_MS;
-  lease.releaseBy = giveUpAt + PATIENCE_MS;
-  waitUntil(releaseWhenIdle(lease, giveUpAt, handBack));
+  lease.releaseBy = now + HANDOVER_MS;
+  waitUntil(releaseWhenIdle(lease, now + WATCH_MS, handBack));
 }
 
 function holdsUnits(lease: Lease): boolean {
@@ -35,9 +37,11 @@ async function releaseWhenIdle(lease: Lease, giveUpAt: number, handBack: HandBac
     await sleep(Math.max(0, Math.min(lease.validUntil, giveUpAt) - now) + DELAY_MS);
     now = Date.now();
   } while (lease.validUntil > now && now < giveUpAt);
+  // Still in use, and so somebody else's to watch by now.
+  if (lease.validUntil > now) return;
   lease.releaseBy = 0;
-  // Still in use, or unreachable and living on grace: the next request sees to it.
-  if (lease.validUntil > now || lease.unreachableUntil > now) return;
+  // Unreachable and living on grace: the next request sees to it.
+  if (lease.unreachableUntil > now) return;
   const left = release(lease, now);
   if (left !== null) await handBack(left);
 }

@@ -152,7 +152,7 @@ function openAsk(lease: Lease, input: AskInput, hand: Pick<AcquireRequest, "want
 /** What the recent rate would use in one lease; nothing when strict, or for a key that was quiet. */
 function wish(lease: Lease, { cost, ttlMs, now, leastWant = 0 }: AskInput): number {
   const elapsed = now - lease.askedAt;
-  if (ttlMs === 0 || elapsed > 2 * ttlMs) return leastWant;
+  if (ttlMs === 0 || elapsed >= ttlMs) return leastWant;
   // Refunds may outweigh what was spent; a wish below nothing would hand back units that are not there.
   const rate = (Math.max(0, lease.spentSinceAsked) + cost) / Math.max(elapsed, RATE_SPAN_MIN_MS);
   return Math.max(leastWant, Math.ceil(rate * ttlMs * WISH_MARGIN));
