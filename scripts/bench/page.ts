@@ -23,7 +23,7 @@ export function pageOf(facts: RunFacts, figures: Figures, targets: readonly Targ
 
 Written by \`npm run bench -- --write\` on ${facts.date}; run it to have your own. \`npm run bench -- --help\` says more.
 
-Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGib} GiB, ${machine.system}, Node ${machine.node}. Clients, origin, KV and queue
+Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGib} GiB, ${machine.system}, Node ${machine.node}; load of the minute before: ${figure(facts.loadBefore)}. Clients, origin, KV and queue
 share these cores with what is measured: compare the lines of a run with each other, not with another machine's.
 
 ## Targets

@@ -1,5 +1,6 @@
+import { loadavg } from "node:os";
 import { describeMachine } from "../report/machine.ts";
-import { targetRows, textTable, writeFigures } from "../report/table.ts";
+import { figure, targetRows, textTable, writeFigures } from "../report/table.ts";
 import type { Target } from "../report/table.ts";
 import { chooseCandidates } from "./candidates.ts";
 import { measureColdIsolate } from "./cold-isolate.ts";
@@ -32,6 +33,8 @@ export interface RunFacts {
   readonly seconds: number;
   readonly ratePerSecond: number;
   readonly pacedSeconds: number;
+  /** Of the minute before: above 0.5 something else was at work, and the times say as much of that. */
+  readonly loadBefore: number;
 }
 
 /** Long enough for every V8 tier of the warm path, and past the ramp of the first leases. */
@@ -39,6 +42,7 @@ const WARM_UP_SECONDS = 2;
 /** At 100 a second: 20 answers above the 99th percentile. */
 const PACED_SECONDS = 20;
 const COLD_SAMPLES = 10;
+const QUIET_LOAD = 0.5;
 
 /** The whole comparison. The exit status. */
 export async function runBench(options: BenchOptions): Promise<number> {
@@ -84,8 +88,10 @@ export async function runSmoke(json: string | undefined, key: Readonly<Record<st
 
 function factsOf(plan: Pick<BenchOptions, "rounds" | "seconds" | "ratePerSecond">, pacedSeconds: number): RunFacts {
   const { rounds, seconds, ratePerSecond } = plan;
+  const loadBefore = loadavg()[0] ?? 0;
+  if (loadBefore > QUIET_LOAD) say(`The machine is busy (load ${figure(loadBefore)}): times will say as much of that.`);
   const date = new Date().toISOString().slice(0, 10);
-  return { date, machine: describeMachine(), rounds, seconds, ratePerSecond, pacedSeconds };
+  return { date, machine: describeMachine(), rounds, seconds, ratePerSecond, pacedSeconds, loadBefore };
 }
 
 async function counting(session: Session, key: Readonly<Record<string, unknown>> = {}) {

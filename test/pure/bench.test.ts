@@ -140,6 +140,7 @@ it("the page names each target that was missed", () => {
     seconds: 3,
     ratePerSecond: 100,
     pacedSeconds: 20,
+    loadBefore: 0.1,
   };
   const page = pageOf(facts, figures, timeTargets(figures));
   expect(page).toContain("Missed: processor time, latchkey ÷ hono (4.50, wanted ≤ 1.12)");
