@@ -79,6 +79,8 @@ export interface Edges {
   readonly evict: (className: string, name: string) => Promise<void>;
   /** Ends a meter's object at once, with every call in it; storage stays. */
   readonly crashMeter: (name: string) => Promise<void>;
+  /** The same for a lease broker, which has none. */
+  readonly crashBroker: (name: string) => Promise<void>;
   /** SIGKILL for the whole runtime, then a new one on the same storage. URLs change; faults are gone. */
   readonly restart: () => Promise<void>;
   readonly stop: () => Promise<void>;
@@ -243,6 +245,11 @@ export async function startEdges(options: EdgesOptions): Promise<Edges> {
   };
   let miniflare = await start();
   const kv = () => miniflare.getKVNamespace("KEYS", HOME);
+  const crash = async (binding: "KEY_METER" | "LEASE_BROKER", name: string): Promise<void> => {
+    const body = JSON.stringify({ binding, name });
+    const crashed = await fetch(`${urls.get(HOME)}${CRASH_PATH}`, { method: "POST", body });
+    if (!crashed.ok) throw new Error(`${name} was not crashed: ${await crashed.text()}`);
+  };
   return {
     edges: names.map((name) => makeEdge(name, rootToken, urls)),
     home: makeEdge(HOME, rootToken, urls),
@@ -257,10 +264,8 @@ export async function startEdges(options: EdgesOptions): Promise<Edges> {
     deadLetters: async () => (await (await fetch(urls.get(DEAD_LETTERS) ?? "")).json()) as unknown[], // see DEAD_LETTER_WORKER
     runScheduled: async () => void (await (await miniflare.getWorker(HOME)).scheduled({ cron: "* * * * *" })),
     evict: (className, name) => miniflare.unsafeEvictDurableObject(HOME, className, { name }),
-    crashMeter: async (name) => {
-      const crashed = await fetch(`${urls.get(HOME)}${CRASH_PATH}`, { method: "POST", body: JSON.stringify({ name }) });
-      if (!crashed.ok) throw new Error(`the meter was not crashed: ${await crashed.text()}`);
-    },
+    crashMeter: (name) => crash("KEY_METER", name),
+    crashBroker: (name) => crash("LEASE_BROKER", name),
     restart: async () => {
       await miniflare.dispose();
       miniflare = await start();

@@ -48,5 +48,5 @@ export const FAULTS_PATH = "/__test/faults";
 export const CALLS_PATH = "/__test/calls";
 /** `POST { offsetMs }`: this Worker's clock reads so much more than the machine's from now on. */
 export const CLOCK_PATH = "/__test/clock";
-/** `POST { name }` to `home`: this meter's object ends at once, with every call in it; storage stays. */
+/** `POST { binding, name }` to `home`: this meter's, or broker's, object ends at once, with every call in it; storage stays. */
 export const CRASH_PATH = "/__test/crash";

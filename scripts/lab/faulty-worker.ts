@@ -184,10 +184,13 @@ export default {
       return Response.json({});
     }
     if (pathname === CRASH_PATH) {
-      const { name } = await request.json<{ readonly name: string }>();
-      const meter = env.KEY_METER.getByName(name) as unknown as { crash(): Promise<void> }; // the class below, not the shipped one
+      const { binding, name } = await request.json<{
+        readonly binding: "KEY_METER" | "LEASE_BROKER";
+        readonly name: string;
+      }>();
+      const object = env[binding].getByName(name) as unknown as { crash(): Promise<void> }; // a class below, not a shipped one
       // The call ends with its object.
-      await meter.crash().catch(() => undefined);
+      await object.crash().catch(() => undefined);
       return Response.json({});
     }
     return await worker.fetch(request, wrapEnv(env), ctx);
@@ -219,6 +222,10 @@ export class KeyMeter extends RealKeyMeter {
 export class LeaseBroker extends RealLeaseBroker {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, wrapEnv(env));
+  }
+
+  crash(): void {
+    this.ctx.abort("crashed by the lab");
   }
 }
 

@@ -14,6 +14,8 @@ afterAll(() => harness.stop());
 /** What clients saw of one request. */
 interface Seen {
   readonly sentAt: number;
+  /** It was admitted somewhere between the two. */
+  readonly answeredAt: number;
   readonly status: number;
 }
 
@@ -28,7 +30,7 @@ async function offer(edges: readonly Edge[], key: string, perSecond: number, unt
     seen.push(
       edge.fetch("/limited", { headers: bearer(key) }).then(async (response) => {
         await response.arrayBuffer();
-        return { sentAt, status: response.status };
+        return { sentAt, answeredAt: Date.now(), status: response.status };
       }),
     );
     await sleep(Math.max(0, startedAt + ((index + 1) * 1_000) / perSecond - Date.now()));
@@ -56,12 +58,16 @@ describe("several isolates share one balance", () => {
     const start = await nextWindow(seconds);
     const length = seconds * 1_000;
     const seen = await offer(harness.edges, key, perSecond, start + windows * length - 150);
-    for (let window = 0; window < windows; window++) {
-      const from = start + window * length;
-      const passed = seen.filter(({ status, sentAt }) => status === 200 && sentAt >= from && sentAt < from + length);
-      expect(passed.length).toBeLessThanOrEqual(limit);
-      expect(passed.length).toBeGreaterThanOrEqual(Math.ceil(limit * 0.98));
+    const passed = seen.filter(({ status }) => status === 200);
+    // Whatever was sent and answered within some windows was admitted in them; on a busy machine others are admitted in the next.
+    for (let first = 0; first < windows; first++) {
+      for (let last = first; last < windows; last++) {
+        const [from, to] = [start + first * length, start + (last + 1) * length];
+        const within = passed.filter(({ sentAt, answeredAt }) => sentAt >= from && answeredAt < to);
+        expect(within.length).toBeLessThanOrEqual(limit * (last - first + 1));
+      }
     }
+    expect(passed.length).toBeGreaterThanOrEqual(Math.ceil(limit * windows * 0.98));
     expect(new Set(seen.map(({ status }) => status))).toEqual(new Set([200, 429]));
   });
 
@@ -144,8 +150,7 @@ describe("looking at a key", () => {
     };
     let passed = 0;
     for (let burst = 0; burst < 4; burst++) passed += await use(looker, 30);
-    const lookUntil = Date.now() + 6_000;
-    while (Date.now() < lookUntil) {
+    for (let round = 0; round < 6; round++) {
       expect((await looker.fetch("/_latchkey/v1/whoami", { headers: bearer(key) })).status).toBe(200);
       await sleep(1_000);
       passed += await use(user, 60);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { bearer, control } from "../support/control.ts";
 import { type Edge, type Edges, startEdges } from "../../scripts/lab/edges.ts";
-import type { Fault } from "../../scripts/lab/faults.ts";
+import type { Fault, Faults } from "../../scripts/lab/faults.ts";
 
 /** What clients see when a part fails: known-good keys go on as their policy says, unknown ones do not get in, nothing is lost. */
 
@@ -29,6 +29,15 @@ async function use(key: string, path = "/used"): Promise<Response> {
   return response;
 }
 
+/** For the isolate, and for the brokers and the registry, which are with the objects. */
+async function setFault(faults: Faults): Promise<void> {
+  await Promise.all([edge.setFaults(faults), harness.home.setFaults(faults)]);
+}
+
+async function setMeterFault(fault: Fault | null): Promise<void> {
+  await setFault(fault === null ? {} : { KEY_METER: fault });
+}
+
 async function codeOf(response: Response): Promise<string> {
   const { code } = (await response.json()) as { code: string };
   return code;
@@ -53,7 +62,7 @@ describe("KV", () => {
     const api = control(harness.home);
     const [warm, cold] = [await api.issue(), await api.issue()];
     expect((await use(warm.key)).status).toBe(200);
-    await edge.setFaults({ KEYS: { kind: "down" } });
+    await setFault({ KEYS: { kind: "down" } });
     expect((await use(warm.key)).status).toBe(200);
     const refused = await use(cold.key);
     expect(refused.status).toBe(503);
@@ -63,7 +72,7 @@ describe("KV", () => {
     const ready = await readiness();
     expect(ready).toMatchObject({ status: 503, checks: { keys: { state: "down" }, meter: { state: "up" } } });
     expect((await edge.fetch("/_latchkey/healthz")).status).toBe(200);
-    await edge.setFaults({});
+    await setFault({});
     expect((await use(cold.key)).status).toBe(200);
     expect((await readiness()).status).toBe(200);
   });
@@ -72,7 +81,7 @@ describe("KV", () => {
     const api = control(harness.home);
     const [warm, cold] = [await api.issue(), await api.issue()];
     await use(warm.key);
-    await edge.setFaults({ KEYS: { kind: "slow", ms: 2_000 } });
+    await setFault({ KEYS: { kind: "slow", ms: 2_000 } });
     const reads = (await edge.calls())["KEYS.get"] ?? 0;
     expect((await use(warm.key)).status).toBe(200);
     expect((await edge.calls())["KEYS.get"] ?? 0).toBe(reads);
@@ -82,7 +91,7 @@ describe("KV", () => {
   it("returning an old record: what the record lost or gained since is decided by the meter's newer one", async () => {
     const api = control(harness.home);
     const key = await api.issue({ scopes: ["charges:write"] });
-    await edge.setFaults({ KEYS: { kind: "frozen" } });
+    await setFault({ KEYS: { kind: "frozen" } });
     await api.call("PATCH", `/keys/${key.id}`, { body: { scopes: ["reports:read"] } });
     expect((await use(key.key, "/reports/1")).status).toBe(200);
     await api.revoke(key.id);
@@ -92,12 +101,6 @@ describe("KV", () => {
     expect(await codeOf(await use(key.key))).toBe("key_revoked");
   });
 });
-
-/** For the isolate, and for the brokers and the registry, which are with the objects. */
-async function setMeterFault(fault: Fault | null): Promise<void> {
-  const faults = fault === null ? {} : { KEY_METER: fault };
-  await Promise.all([edge.setFaults(faults), harness.home.setFaults(faults)]);
-}
 
 describe("the meter", () => {
   it("down: a known-good key without limits goes on, marked degraded, until its grace ends; then 503", async () => {

@@ -55,10 +55,13 @@ describe("a credential that cannot be a key", () => {
   });
 });
 
-test("a key of the right form that nobody issued costs one read, and a repeat of it none", async () => {
+test("a key of the right form that nobody issued costs one call and one read, and a repeat of it none", async () => {
   const stranger = strangerKey();
+  await harness.home.resetCalls();
   for (let turn = 0; turn < 10; turn++) expect(await statusOf(stranger, "198.51.100.2")).toBe(401);
-  expect(lookups(await edge.calls())).toEqual({ "KEYS.get": 1 });
+  expect(lookups(await edge.calls())).toEqual({ "LEASE_BROKER.introduce": 1 });
+  // The broker's.
+  expect(lookups(await harness.home.calls())).toEqual({ "KEYS.get": 1 });
 });
 
 test("a flood of keys of no known form from one address is cut off and stops costing reads; good keys behind it get in", async () => {
@@ -73,7 +76,8 @@ test("a flood of keys of no known form from one address is cut off and stops cos
   expect(new Set(statuses)).toEqual(new Set([401, 429]));
   expect(statuses.at(-1)).toBe(429);
   // 200 failures are the budget, 100 more are looked up for imported keys that nobody here has seen, and some were under way.
-  expect((await edge.calls())["KEYS.get"] ?? 0).toBeLessThan(400);
+  expect((await edge.calls())["LEASE_BROKER.introduce"] ?? 0).toBeLessThan(400);
+  expect((await edge.calls())["KEYS.get"] ?? 0).toBe(0);
   expect(await statusOf(warm.key, ip)).toBe(200);
   expect(await statusOf(cold.key, ip)).toBe(200);
   expect(await statusOf(strangerKey(), "198.51.100.4")).toBe(401);
