@@ -129,8 +129,8 @@ export const BATCH_MEMORY_DAYS = 10;
 /** A message that failed this often is ingested in a call of its own, so that a bad one cannot hold up its neighbours. */
 export const QUEUE_ALONE_AFTER_ATTEMPTS = 3;
 export const QUEUE_RETRY_DELAY_MAX_SECONDS = 300;
-/** A key's last use is written again when it moved by this much. */
-export const LAST_USE_STEP_MS = 60_000;
+/** A key's last use is written again when it moved by this much: three rows each time, which an hour makes cheap. */
+export const LAST_USE_STEP_MS = 3_600_000;
 /** Comparing with the meters: a slice each minute, so that 30,000 lineages are through within the hour. */
 export const RECONCILE_LINEAGES_MAX = 500;
 export const RECONCILE_CONCURRENCY = 10;

@@ -22,6 +22,11 @@ export function readMarks(sql: SqlStorage, now: number): LedgerMarks {
   return { hourMark: readState(sql, "hour_mark"), dayMark: readState(sql, "day_mark"), ...horizonsAt(now) };
 }
 
+/** Whether there is an hour or a day to sum. */
+export function isRollUpDue(sql: SqlStorage, now: number): boolean {
+  return readState(sql, "hour_mark") < bucketOf(now - ROLL_UP_SLACK_MS, HOUR_SECONDS);
+}
+
 /** Sums what is over. To be called in a transaction; a second call finds nothing to do. Gives the rows written. */
 export function rollUp(sql: SqlStorage, now: number): number {
   return (

@@ -13,13 +13,14 @@ import type {
   ReconciliationResult,
   ReconciliationSlice,
 } from "./api.ts";
-import type { SeriesIds } from "./ingest.ts";
 import { confirmUses, ingestBatches, pendingUses } from "./ingest.ts";
+import { fold, isFoldDue } from "./journal.ts";
 import { readCostByLineageHour, readLineagesUsed, readUsage } from "./read.ts";
 import { nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
-import { readMarks, rollUp, sweep } from "./roll-up.ts";
+import { isRollUpDue, readMarks, rollUp, sweep } from "./roll-up.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { beginState, readState, writeState } from "./state.ts";
+import type { SeriesIds } from "./sums.ts";
 
 /** The alarm runs this long after the hour, when that hour can be summed. */
 const ALARM_PAST_HOUR_MS = 150_000;
@@ -52,7 +53,8 @@ export class UsageLedger extends DurableObject<Env> {
     let answer: IngestAnswer;
     try {
       answer = this.ctx.storage.transactionSync(() => {
-        const rows = rollUp(this.#sql, now);
+        const due = isFoldDue(this.#sql, now) || isRollUpDue(this.#sql, now);
+        const rows = due ? this.#sumUp(now) : 0;
         const ingested = ingestBatches(this.#sql, batches, { marks: readMarks(this.#sql, now), now }, this.#seriesIds);
         return { ...ingested, rowsWritten: ingested.rowsWritten + rows };
       });
@@ -82,20 +84,23 @@ export class UsageLedger extends DurableObject<Env> {
 
   query(query: UsageQuery): Result<UsagePart, UsageQueryError> {
     const now = Date.now();
-    this.#rollUp(now);
+    this.#settle(now);
     return readUsage(this.#sql, query, readMarks(this.#sql, now));
   }
 
   costByLineageHour(lineageIds: readonly string[], from: number, to: number): readonly LineageHourCost[] {
+    this.#settle(Date.now());
     return readCostByLineageHour(this.#sql, { lineageIds, from, to }, readMarks(this.#sql, Date.now()));
   }
 
   lineagesUsed(from: number, to: number, limit: number): readonly string[] {
+    this.#settle(Date.now());
     return readLineagesUsed(this.#sql, { from, to, cursor: "", limit }, readMarks(this.#sql, Date.now()));
   }
 
   nextReconciliation(limit: number): ReconciliationSlice | null {
     const now = Date.now();
+    this.#settle(now);
     return nextSlice(this.#sql, readMarks(this.#sql, now), now, limit);
   }
 
@@ -104,6 +109,7 @@ export class UsageLedger extends DurableObject<Env> {
   }
 
   status(): LedgerStatus {
+    this.#settle(Date.now());
     return {
       totals: this.#sql
         .exec<Record<keyof OutcomeTotal, string | number>>(
@@ -146,7 +152,7 @@ export class UsageLedger extends DurableObject<Env> {
   /** Sums what is over and deletes what is past its retention. Run twice, the second finds nothing to do. */
   override async alarm(): Promise<void> {
     const now = Date.now();
-    this.#rollUp(now);
+    this.#settle(now);
     this.#rowsWritten += this.ctx.storage.transactionSync(() => sweep(this.#sql, now));
     // Some of them may be gone.
     this.#seriesIds.clear();
@@ -154,8 +160,19 @@ export class UsageLedger extends DurableObject<Env> {
     if (next !== null) await this.#setAlarm(next);
   }
 
-  #rollUp(now: number): void {
-    this.#rowsWritten += this.ctx.storage.transactionSync(() => rollUp(this.#sql, now));
+  /** Whatever was ingested stands in the tables that are read from. */
+  #settle(now: number): void {
+    try {
+      this.#rowsWritten += this.ctx.storage.transactionSync(() => this.#sumUp(now));
+    } catch (error) {
+      this.#seriesIds.clear();
+      throw error;
+    }
+  }
+
+  /** In a transaction. */
+  #sumUp(now: number): number {
+    return fold(this.#sql, readMarks(this.#sql, now), this.#seriesIds) + rollUp(this.#sql, now);
   }
 
   /** After an ingest there are minutes to sum: at most one row an hour. */

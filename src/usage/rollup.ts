@@ -88,6 +88,22 @@ function seriesKeyOf(of: Dimensions): string {
   return JSON.stringify([of.keyId, of.lineageId, of.owner, of.environment, of.route, of.status, of.code, of.country]);
 }
 
+/** The dimensions that a `seriesKey` is the text of. */
+export function dimensionsIn(seriesKey: string): Dimensions {
+  // Written by `seriesKeyOf` alone, so its shape is known.
+  const [keyId, lineageId, owner, environment, route, status, code, country] = JSON.parse(seriesKey) as readonly [
+    string | null,
+    string | null,
+    string | null,
+    string | null,
+    string | null,
+    number,
+    string,
+    string | null,
+  ];
+  return { keyId, lineageId, owner, environment, route, status, code, country };
+}
+
 /** Adds events to sums by minute and dimensions: rows written follow distinct groups, not events. */
 export function sumByMinute(events: Iterable<UsageEvent>, into = new Map<string, MinuteSum>()): Map<string, MinuteSum> {
   for (const event of events) {

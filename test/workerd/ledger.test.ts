@@ -180,6 +180,65 @@ describe("the usage ledger", () => {
     expect(rowsWritten).toBeLessThanOrEqual(15);
   });
 
+  describe("the journal", () => {
+    const KEYS = 50;
+    /** One request of each of 50 keys, as one batch. */
+    const round = (at: number) =>
+      part(
+        usageBatch(
+          Array.from({ length: KEYS }, (_none, index) => usageEvent({ time: at, keyId: `key_${index}`, cost: 2 })),
+          at,
+        ),
+      );
+    const journaled = (stub: DurableObjectStub) =>
+      runInDurableObject(
+        stub,
+        (_instance, state) => state.storage.sql.exec<{ n: number }>(`SELECT COUNT(*) AS n FROM journal`).one().n,
+      );
+
+    test("many keys cost a row a minute each, and not one with each batch", async () => {
+      const { ledger } = newLedger();
+      await ledger.ingest([round(START - MINUTE)]);
+      await ask(ledger);
+      let rows = 0;
+      // Of these the first minute is folded by the first ingest of the second one.
+      for (let second = 0; second <= 60; second++) {
+        vi.setSystemTime(START + second * 1_000);
+        rows += (await ledger.ingest([round(START + second * 1_000)])).rowsWritten;
+      }
+      // 61 batch ids and entries, 60 entries gone, 50 keys in two minutes, one total.
+      expect(rows).toBeLessThanOrEqual(61 + 61 + 60 + 2 * KEYS + 1);
+    });
+
+    test("what was ingested is read at once, whatever happens before it is folded, and is folded once", async () => {
+      const { ledger, stub } = newLedger();
+      const first = round(START);
+      await ledger.ingest([first]);
+      expect(await journaled(stub)).toBe(1);
+      await evictDurableObject(stub);
+      expect((await ledger.ingest([first, round(START + 1)])).outcomes).toEqual(["duplicate", "ingested"]);
+      expect(await journaled(stub)).toBe(2);
+      expect((await ask(ledger)).totals).toMatchObject({ requests: 2 * KEYS, cost: 4 * KEYS });
+      expect(await journaled(stub)).toBe(0);
+      await evictDurableObject(stub);
+      expect((await ledger.ingest([first])).outcomes).toEqual(["duplicate"]);
+      expect((await ask(ledger)).totals).toMatchObject({ requests: 2 * KEYS });
+      expect((await ledger.status()).totals).toMatchObject([{ code: "allowed", requests: 2 * KEYS }]);
+    });
+
+    test("what lay in the journal while its hour and day were summed is in both", async () => {
+      const { ledger, stub } = newLedger();
+      await ledger.ingest([round(START)]);
+      vi.setSystemTime(START + 26 * HOUR);
+      await runDurableObjectAlarm(stub);
+      await ledger.ingest([round(START)]);
+      for (const granularity of ["minute", "hour", "day"] as const) {
+        const { totals } = await ask(ledger, { granularity, from: START - 18 * HOUR, to: START + 2 * DAY });
+        expect(totals, granularity).toMatchObject({ requests: 2 * KEYS });
+      }
+    });
+  });
+
   test("what is past its retention is deleted, once, and coarser sums stay", async () => {
     const { ledger, stub } = newLedger();
     await ledger.ingest([part(usageBatch([usageEvent({ time: START })], START))]);
@@ -209,7 +268,7 @@ describe("the usage ledger", () => {
     expect(await rows()).toEqual([0, 0, 0, 0, 0]);
   });
 
-  test("names a key's use until the registry is known to have it, and then once a minute at most", async () => {
+  test("names a key's use until the registry is known to have it, and then once an hour at most", async () => {
     const { ledger, stub } = newLedger();
     const use = async (time: number, code = "allowed") => {
       vi.setSystemTime(time);
@@ -224,10 +283,10 @@ describe("the usage ledger", () => {
     expect(await ledger.pendingUses(10)).toEqual([{ keyId: "key_a", time: START }]);
     await ledger.confirmUses(first);
     expect(await ledger.pendingUses(10)).toEqual([]);
-    expect(await use(START + 59_999)).toEqual([]);
-    expect(await use(START + 60_000)).toEqual([{ keyId: "key_a", time: START + 60_000 }]);
+    expect(await use(START + HOUR - 1)).toEqual([]);
+    expect(await use(START + HOUR)).toEqual([{ keyId: "key_a", time: START + HOUR }]);
     // A late event does not turn the clock back.
-    await ledger.confirmUses([{ keyId: "key_a", time: START + 60_000 }]);
+    await ledger.confirmUses([{ keyId: "key_a", time: START + HOUR }]);
     expect(await use(START + 10_000)).toEqual([]);
   });
 
