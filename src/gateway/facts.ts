@@ -18,11 +18,11 @@ export function networkOf(request: Request): NetworkFacts {
   return { country: stringOf(cf?.country), asn: typeof cf?.asn === "number" ? cf.asn : null, colo: stringOf(cf?.colo) };
 }
 
-export function requestFacts(request: Request): RequestFacts {
+export function requestFacts(request: Request, ip: string | null = clientIpOf(request)): RequestFacts {
   const cf = incomingOf(request);
   const tls = cf?.tlsClientAuth;
   return {
-    ip: clientIpOf(request),
+    ip,
     origin: request.headers.get("Origin"),
     country: stringOf(cf?.country),
     certificateSha256:

@@ -17,6 +17,7 @@ import { addCorsHeaders, decidePreflight } from "./preflight.ts";
 import { type Facts, record, recordSync } from "./record.ts";
 import { type Survey, surveyRequest } from "./survey.ts";
 import { percentDecoded, withoutParameter } from "./upstream-url.ts";
+import { randomBytes } from "../platform/random.ts";
 
 /** One request's way, in order: route, credential, check, forward, answer, record. Each step is a file of its own. */
 
@@ -65,10 +66,12 @@ export async function handle(request: Request, requestId: string, surroundings: 
     authMs: 0,
   };
   const { table } = surroundings.isolate;
-  // Before anything reads it: what is too long is not worth the reading.
-  if (request.url.length > MAX_URI_BYTES) return refuse(URI_TOO_LONG, journey, surroundings);
-  const { host } = addressOf(request.url);
-  const pathname = pathnameOf(request.url);
+  // Read once: each time it is made anew.
+  const { url } = request;
+  // What is too long is not worth the reading.
+  if (url.length > MAX_URI_BYTES) return refuse(URI_TOO_LONG, journey, surroundings);
+  const { host } = addressOf(url);
+  const pathname = pathnameOf(url);
 
   const preflight = decidePreflight(table, { method: request.method, headers: request.headers, host, pathname });
   if (preflight.kind === "answer") {
@@ -101,7 +104,7 @@ export async function handle(request: Request, requestId: string, surroundings: 
   const outcome = await check(
     {
       presentedKey: credential.value.presentedKey,
-      facts: requestFacts(request),
+      facts: requestFacts(request, journey.clientIp),
       budget: { address: journey.clientIp },
       demand: { ...demandOf(match.route), adminKeys: "refused" },
       cost: match.route.cost,
@@ -291,8 +294,4 @@ export function pathnameOf(url: string): string {
   if (start < 0) return "/";
   const query = url.indexOf("?", start);
   return query < 0 ? url.slice(start) : url.slice(start, query);
-}
-
-function randomBytes(length: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(length));
 }

@@ -1,3 +1,5 @@
+import { randomBytes } from "./random.ts";
+
 /** Ids: `<prefix>` + 26 characters of ULID-style Crockford base32 in lower case (48 bits of time, 80 random). Sortable by time. */
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -31,7 +33,7 @@ function encodeTime(now: number): string {
 }
 
 function encodeRandom(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(RANDOM_BYTES));
+  const bytes = randomBytes(RANDOM_BYTES);
   let text = "";
   let held = 0;
   let bits = 0;
