@@ -26,6 +26,8 @@ export interface CostLab {
   /** What all Workers counted since the last reset, added up. */
   readonly units: () => Promise<WorkerUnits>;
   readonly reset: () => Promise<void>;
+  /** Has the ledger write down what it keeps for later, as every reading of usage does. */
+  readonly settleLedger: () => Promise<void>;
   /** Rows in the ledger's tables. */
   readonly ledgerRows: () => Promise<number>;
   readonly runScheduled: () => Promise<void>;
@@ -123,6 +125,11 @@ function makeLab(edges: Edges, keys: readonly string[], stop: () => Promise<void
     },
     units: async () => addUp(await Promise.all(all.map((edge) => ask(edge, UNITS_PATH, "GET")))),
     reset: async () => void (await Promise.all(all.map((edge) => ask(edge, UNITS_PATH, "DELETE")))),
+    settleLedger: async () => {
+      const headers = { authorization: `Bearer ${edges.rootToken}` };
+      const answer = await edges.home.fetch("/_latchkey/v1/usage", { headers });
+      if (!answer.ok) throw new Error(`usage could not be read: ${answer.status}`);
+    },
     ledgerRows: async () => (await ask(edges.home, ROWS_PATH, "GET")) as number, // counting-worker.ts answers in this shape
     runScheduled: edges.runScheduled,
     stop,

@@ -51,6 +51,7 @@ export async function measureCase(
   await lab.wait(75);
   await lab.setSpeed(speed);
   const warmUp = await lab.drive({ ...order, seconds: warmUpSeconds, pick: pickFrom(options.firstCold) });
+  await lab.settleLedger();
   const rowsBefore = await lab.ledgerRows();
   await lab.reset();
   const cpuBefore = runtimeCpuMicros();
@@ -61,6 +62,7 @@ export async function measureCase(
     pick: pickFrom(options.firstCold + warmUp.sent + 100),
   });
   const cpuAfter = runtimeCpuMicros();
+  await lab.settleLedger();
   const counted = await lab.units();
   const rowsLeft = (await lab.ledgerRows()) - rowsBefore;
   const later = laterUnits(shape, { requestsPerSecond, keys: lab.keys.length }, rowsLeft / counted.requests);

@@ -71,8 +71,8 @@ const PACES: Readonly<Record<ShapeName, readonly [few: Pace, some: Pace, many: P
   ],
   zipf: [
     { warmUpSeconds: 70, seconds: 240, speed: 12 },
-    { warmUpSeconds: 66, seconds: 80, speed: 4 },
-    { warmUpSeconds: 62, seconds: 45, speed: 1 },
+    { warmUpSeconds: 66, seconds: 120, speed: 4 },
+    { warmUpSeconds: 62, seconds: 60, speed: 1 },
   ],
   cold: [
     { warmUpSeconds: 15, seconds: 240, speed: 12 },
@@ -89,7 +89,9 @@ export function paceOf(
 ): Pace {
   const [few, some, many] = PACES[shape];
   const { speed, ...pace } = volume.requestsPerMonth < 50e6 ? few : volume.requestsPerMonth < 500e6 ? some : many;
-  const seconds = options.quick ? Math.max(12, pace.seconds / 3) : pace.seconds;
+  // What is kept by key and minute is not to be seen in less than a minute.
+  const least = shape === "zipf" ? 60 : 12;
+  const seconds = options.quick ? Math.max(least, pace.seconds / 3) : pace.seconds;
   return { ...pace, seconds, speed: speed / options.slowness };
 }
 
