@@ -29,6 +29,10 @@ test("meter, ledger and the client's own view agree to the unit over every way i
   const admin = await api.issue({ kind: "admin", scopes: ["keys:verify"] });
 
   const authorize = { "x-original-method": "GET", "x-original-uri": "/x", "x-forwarded-host": "api.lab.test" };
+  // Met anew in each round: charged with its introduction, and given back when its scopes say no.
+  const strangers = await Promise.all(
+    Array.from({ length: 12 }, () => api.issue({ owner: "reconciled", scopes: ["other:read"], limits })),
+  );
   let charged = 0;
   /** Adds what a call costs when it was let in. */
   const ask = async (cost: number, path: string, options: Ask): Promise<void> => {
@@ -58,6 +62,9 @@ test("meter, ledger and the client's own view agree to the unit over every way i
       verify(0, post({ key, cost: LIMIT + 1 })),
       verify(5, library.verify({ key, cost: 5 })),
       batch([{ key }, { key, cost: 2 }, { key, scopes: ["no:no"] }]),
+      ...strangers
+        .slice(2 * round, 2 * round + 2)
+        .map(({ key: stranger }) => library.ask("/billing/invoices/1", { key: stranger })),
       library.ask("/x", { key: strict.key }),
       library.ask("/x", { key: strict.key, host: "dead.lab.test" }),
     ]);
@@ -76,6 +83,7 @@ test("meter, ledger and the client's own view agree to the unit over every way i
   // What an isolate still holds for the old key comes back with its lease's end.
   const soon = { timeout: 8_000, interval: 200 };
   await expect.poll(() => look(fresh.key), soon).toEqual({ daily: charged, "owner-daily": charged + 6 });
+  for (const stranger of strangers) expect((await look(stranger.key))["daily"]).toBe(0);
   expect(await look(strict.key)).toEqual({ daily: 6, "owner-daily": charged + 6 });
 
   const costOf = async (lineage: unknown) =>
