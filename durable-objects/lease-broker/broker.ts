@@ -22,7 +22,7 @@ import {
 } from "../../src/limits/broker.ts";
 import { type Introduced, type Introduction, requestFor } from "../../src/limits/introduction.ts";
 import { askToRenew, oweAgain, type Pledge } from "../../src/limits/lease-exchange.ts";
-import { renewalDue } from "../../src/limits/lease.ts";
+import { forget, readClock, renewalDue } from "../../src/limits/lease.ts";
 import { logError } from "../../src/platform/log.ts";
 import { meterOfLineage } from "../key-meter/client.ts";
 
@@ -61,6 +61,7 @@ export interface BrokerParts {
 export class Broker {
   readonly #parts: BrokerParts;
   readonly #accounts = new Map<string, Account>();
+  #newest = 0;
 
   constructor(parts: BrokerParts) {
     this.#parts = parts;
@@ -131,6 +132,7 @@ export class Broker {
   async #answer(account: Account, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer> {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const now = Date.now();
+      this.#observe(now);
       const mustAsk = fresh && round === 0;
       const answer = mustAsk ? null : answerFromHand(account, request, now);
       if (answer !== null) {
@@ -148,6 +150,13 @@ export class Broker {
       if (met !== null) return met;
     }
     throw new Error("windows end faster than the meter answers");
+  }
+
+  /** Leases by a clock that was set back since are forgotten. */
+  #observe(now: number): void {
+    const clock = readClock(this.#newest, now);
+    this.#newest = clock.newest;
+    if (clock.setBack) for (const { lease } of this.#accounts.values()) forget(lease);
   }
 
   async #ask(account: Account, request: AcquireRequest): Promise<AcquireAnswer | null> {

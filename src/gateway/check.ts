@@ -55,6 +55,7 @@ const MAX_RECORD_ROUNDS = 4;
 
 export async function check(input: CheckInput, parts: CheckParts): Promise<CheckOutcome> {
   const now = Date.now();
+  parts.book.observe(now);
   const form = classify(input.presentedKey, parts.prefixes, parts.importedKeys);
   if (form === "garbage") return failed(input, parts, now);
   const hash = digestKey(input.presentedKey);

@@ -1,5 +1,5 @@
 import { LEASE_BOOK_ENTRIES } from "../constants.ts";
-import { type Lease, newLease } from "../limits/lease.ts";
+import { forget, type Lease, newLease, readClock } from "../limits/lease.ts";
 
 /**
  * The leases of this isolate, one per key and per owner with shared limits. Settled values only: a promise of one
@@ -9,6 +9,7 @@ export class LeaseBook {
   readonly #leases = new Map<string, Lease>();
   readonly #capacity: number;
   #holder: string | null = null;
+  #newest = 0;
 
   constructor(capacity: number = LEASE_BOOK_ENTRIES) {
     this.#capacity = capacity;
@@ -18,6 +19,13 @@ export class LeaseBook {
   get holder(): string {
     this.#holder ??= crypto.randomUUID();
     return this.#holder;
+  }
+
+  /** To be told the time of each request: leases by a clock that was set back since are forgotten. */
+  observe(now: number): void {
+    const clock = readClock(this.#newest, now);
+    this.#newest = clock.newest;
+    if (clock.setBack) for (const lease of this.#leases.values()) forget(lease);
   }
 
   /** The lease on `name` (a key id, or an owner's meter), begun empty when there is none. */

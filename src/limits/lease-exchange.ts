@@ -78,6 +78,11 @@ export function takeAnswer(
   now: number,
 ): Payment | null {
   endWish(lease, pledge);
+  if (now < pledge.sentAt) {
+    // The clock was set back meanwhile: nobody can tell how old this answer is. What it granted is left unused.
+    if (answer.outcome === "granted") addSpent(lease, pledge.request.hour, -pledge.request.cost);
+    return null;
+  }
   if (answer.grants.length > 0 || answer.outcome === "granted")
     lease.limits = answer.grants.map((grant) => grant.limit);
   if (answer.outcome === "granted") {

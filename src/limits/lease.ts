@@ -69,6 +69,24 @@ export function newLease(): Lease {
   };
 }
 
+/** A clock that is behind by less than this was read in another order; by more, it was set back. */
+const CLOCK_STEP_MS = 250;
+
+/**
+ * The newest moment of two readings, and whether the clock was set back between them. Deadlines by the old clock would then
+ * stand for as long as the step: whoever keeps leases forgets them all.
+ */
+export function readClock(newest: number, now: number): { readonly newest: number; readonly setBack: boolean } {
+  const setBack = now < newest - CLOCK_STEP_MS;
+  return { newest: setBack ? now : Math.max(newest, now), setBack };
+}
+
+/** Begins again, as if nothing had been granted. What was spent is still reported. */
+export function forget(lease: Lease): void {
+  const { spent } = lease;
+  Object.assign(lease, newLease(), { spent });
+}
+
 /** Whether the hand covers `cost` on every limit at `now`. */
 export function covers(lease: Lease, limits: readonly Limit[], cost: number, now: number): boolean {
   for (const limit of limits) {
