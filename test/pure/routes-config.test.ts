@@ -217,6 +217,26 @@ describe("nonsense is refused with its place", () => {
       { upstreams: { a: { url: "https://o.test" } }, clientIpInEvents: "none" },
       "clientIpInEvents: must be one of",
     ],
+    [
+      "brokers that are merely wanted",
+      { upstreams: { a: { url: "https://o.test" } }, leaseBrokers: true },
+      "leaseBrokers: must be an object",
+    ],
+    [
+      "no number of brokers",
+      { upstreams: { a: { url: "https://o.test" } }, leaseBrokers: {} },
+      "leaseBrokers.shardsPerRegion: must be a whole number from 1 to 256",
+    ],
+    [
+      "no brokers by number",
+      { upstreams: { a: { url: "https://o.test" } }, leaseBrokers: { shardsPerRegion: 0 } },
+      "leaseBrokers.shardsPerRegion: must be a whole number from 1 to 256",
+    ],
+    [
+      "too many brokers",
+      { upstreams: { a: { url: "https://o.test" } }, leaseBrokers: { shardsPerRegion: 257 } },
+      "leaseBrokers.shardsPerRegion: must be a whole number from 1 to 256",
+    ],
     ["a realm", { upstreams: { a: { url: "https://o.test" } }, realm: "a\nb" }, "realm: must be"],
     [
       "a flag",

@@ -67,6 +67,7 @@ export const LIBRARY_CONFIGS: Readonly<Record<string, GatewayConfig>> = {
   }),
   /** Log lines for a quarter of the requests, imported keys, addresses whole. */
   sampled: defineConfig({
+    leaseBrokers: false,
     logSampleRate: 0.25,
     clientIpInEvents: "whole",
     upstreams: { api: { urlFromEnv: "LATCHKEY_UPSTREAM_URL", open: true } },
