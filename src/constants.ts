@@ -23,8 +23,8 @@ export const BROKER_RENEW_AHEAD_MS = 2_000;
 export const BROKER_ACCOUNTS = 20_000;
 /** … so one that was idle for this long makes room: its lease is long over. */
 export const BROKER_ACCOUNT_IDLE_MS = 60_000;
-/** Brokers of a region: each for a part of the keys. At 16, and 11 regions, no object is asked more than 1,000 times a second until some 100,000 requests a second meet a cold isolate. */
-export const DEFAULT_BROKER_SHARDS = 16;
+/** Brokers of a region, each for a part of the keys: four bear some 2,000 requests a second that meet a cold isolate, and few brokers know more keys each. */
+export const DEFAULT_BROKER_SHARDS = 4;
 export const MAX_BROKER_SHARDS = 256;
 /** Brokers that a key has in a region once it is hot, by location: none of them is asked by all isolates. */
 export const BROKER_LANES = 8;

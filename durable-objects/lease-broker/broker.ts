@@ -5,7 +5,6 @@ import {
   METER_UNREACHABLE_MEMORY_MS,
 } from "../../src/constants.ts";
 import type { RecordCache } from "../../src/gateway/record-cache.ts";
-import { scheduleRelease } from "../../src/gateway/release.ts";
 import type { Resolved } from "../../src/gateway/resolve.ts";
 import type { KeyHash, KeyId } from "../../src/keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../../src/limits/acquire.ts";
@@ -22,7 +21,7 @@ import {
 } from "../../src/limits/broker.ts";
 import { type Introduced, type Introduction, requestFor } from "../../src/limits/introduction.ts";
 import { askToRenew, oweAgain, type Pledge } from "../../src/limits/lease-exchange.ts";
-import { forget, readClock, renewalDue } from "../../src/limits/lease.ts";
+import { forget, holdsUnits, readClock, release, renewalDue } from "../../src/limits/lease.ts";
 import { logError } from "../../src/platform/log.ts";
 import { meterOfLineage } from "../key-meter/client.ts";
 
@@ -43,6 +42,9 @@ interface Account extends BrokerAccount {
 /** A window may end while its meter is asked, and a record may change; more rounds than this means a bug or a flood. */
 const MAX_ROUNDS = 4;
 
+/** A lease may still be in use at its very end. */
+const RELEASE_DELAY_MS = 100;
+
 /** What a broker needs of the world. */
 export interface BrokerParts {
   /** This instance's name to the meters. */
@@ -55,12 +57,17 @@ export interface BrokerParts {
   readonly records: RecordCache;
   readonly lookUp: (hash: KeyHash) => Promise<Resolved>;
   readonly waitUntil: (work: Promise<unknown>) => void;
+  /** Has `releaseIdle` called at this moment, epoch ms. An alarm, not a timer: with a timer pending an object is paid for. */
+  readonly wakeAt: (at: number) => void;
 }
 
 /** Answers as a meter does, out of leases from the home meters; what it knows is in memory alone. */
 export class Broker {
   readonly #parts: BrokerParts;
   readonly #accounts = new Map<string, Account>();
+  /** Accounts that hold something which must go home when nobody needs it. */
+  readonly #watched = new Set<Account>();
+  #wakesAt = 0;
   #newest = 0;
 
   constructor(parts: BrokerParts) {
@@ -88,7 +95,7 @@ export class Broker {
   release(name: AccountName, request: ReleaseRequest): void {
     const account = this.#accountOf(name);
     this.#note(account, request);
-    this.#scheduleRelease(account);
+    this.#watch(account);
   }
 
   /** The record of a key that the caller has not met, and the admission of the request in hand, in one answer; `null` as above. */
@@ -137,7 +144,7 @@ export class Broker {
       const answer = mustAsk ? null : answerFromHand(account, request, now);
       if (answer !== null) {
         if (answer.outcome === "granted") this.#renewAhead(account, request, now);
-        this.#scheduleRelease(account);
+        this.#watch(account);
         return answer;
       }
       if (round === 0 && !mustAsk && account.asking !== null) {
@@ -165,7 +172,7 @@ export class Broker {
     const pledge = askMeter(account, request, this.#parts.holder, now);
     const answer = await this.#call(account, pledge);
     const met = answerWithMeters(account, request, { pledge, answer, now: Date.now() });
-    this.#scheduleRelease(account);
+    this.#watch(account);
     return met;
   }
 
@@ -189,7 +196,7 @@ export class Broker {
         noteRecord(account, answer.record);
       } else takeMetersAnswer(account, pledge, answer, Date.now());
       // The watcher may have come and gone while this was on its way.
-      this.#scheduleRelease(account);
+      this.#watch(account);
     } catch (error) {
       logError(error, { part: "lease-broker" });
     }
@@ -205,8 +212,35 @@ export class Broker {
     }
   }
 
-  #scheduleRelease({ lease, meter }: Account): void {
-    scheduleRelease(lease, (left) => this.#sendHome(meter, left), this.#parts.waitUntil);
+  /** What idle leases hold goes home. By alarm, which may come late, early or twice. */
+  async releaseIdle(): Promise<void> {
+    const now = Date.now();
+    this.#wakesAt = 0;
+    const sent: Promise<void>[] = [];
+    for (const account of this.#watched) {
+      const { lease, meter } = account;
+      // Still in use: looked at again.
+      if (lease.validUntil > now) continue;
+      this.#watched.delete(account);
+      const left = release(lease, now);
+      if (left !== null) sent.push(this.#sendHome(meter, left));
+    }
+    for (const account of this.#watched) this.#wakeFor(account, now);
+    await Promise.all(sent);
+  }
+
+  #watch(account: Account): void {
+    const { lease } = account;
+    if (lease.spent.length === 0 && !holdsUnits(lease)) return;
+    this.#watched.add(account);
+    this.#wakeFor(account, Date.now());
+  }
+
+  /** One alarm at a time: whoever else holds something by then is looked at too. */
+  #wakeFor({ lease }: Account, now: number): void {
+    if (this.#wakesAt > now) return;
+    this.#wakesAt = Math.max(lease.validUntil, now) + RELEASE_DELAY_MS;
+    this.#parts.wakeAt(this.#wakesAt);
   }
 
   /** A failure leaves units unused until their window ends. */

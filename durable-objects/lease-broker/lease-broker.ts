@@ -8,7 +8,7 @@ import { type AccountName, Broker } from "./broker.ts";
 
 /**
  * A lease broker: one per region, lane and shard of accounts, near the isolates that ask it. It answers as a meter does, and
- * knows records by hash, so that an isolate that meets a key waits for one nearby hop. It keeps no storage: a broker that
+ * knows records by hash, so that an isolate that meets a key waits for one nearby hop. It keeps nothing in storage but its alarm: a broker that
  * is lost leaves units unused until their windows end, and is otherwise missed by nobody.
  */
 export class LeaseBroker extends DurableObject<Env> {
@@ -26,6 +26,8 @@ export class LeaseBroker extends DurableObject<Env> {
       records,
       lookUp: (hash) => resolve(hash, records, env.KEYS, Date.now()),
       waitUntil: (work) => ctx.waitUntil(work),
+      // No answer waits for it to be durable: an alarm that is lost leaves units unused until their windows end.
+      wakeAt: (at) => void ctx.storage.setAlarm(at, { allowUnconfirmed: true }),
     });
   }
 
@@ -36,6 +38,11 @@ export class LeaseBroker extends DurableObject<Env> {
 
   release(account: AccountName, request: ReleaseRequest): void {
     this.#broker.release(account, request);
+  }
+
+  /** Units that nobody needs go back to their meters. */
+  override async alarm(): Promise<void> {
+    await this.#broker.releaseIdle();
   }
 
   /** The record of a key that the caller has not met, and the admission of the request in hand, in one answer; `null` as above. */

@@ -1,5 +1,5 @@
 import type { ReleaseRequest } from "../limits/acquire.ts";
-import { type Lease, release } from "../limits/lease.ts";
+import { holdsUnits, type Lease, release } from "../limits/lease.ts";
 import { sleep } from "../platform/clock.ts";
 
 /** What an idle lease holds goes back to where it came from, so that others may have it. */
@@ -24,11 +24,6 @@ export function scheduleRelease(lease: Lease, handBack: HandBack, waitUntil: (wo
   if (lease.releaseBy > now) return;
   lease.releaseBy = now + HANDOVER_MS;
   waitUntil(releaseWhenIdle(lease, now + WATCH_MS, handBack));
-}
-
-function holdsUnits(lease: Lease): boolean {
-  for (const hand of lease.hands.values()) if (hand.units > 0) return true;
-  return false;
 }
 
 async function releaseWhenIdle(lease: Lease, giveUpAt: number, handBack: HandBack): Promise<void> {

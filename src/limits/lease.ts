@@ -157,6 +157,11 @@ export function renewalDue(lease: Lease, limits: readonly Limit[], aheadMs: numb
   return false;
 }
 
+export function holdsUnits(lease: Lease): boolean {
+  for (const hand of lease.hands.values()) if (hand.units > 0) return true;
+  return false;
+}
+
 /** What to hand back when the lease has ended unused; `null` when there is nothing to say. */
 export function release(
   lease: Lease,

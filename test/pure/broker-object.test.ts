@@ -54,6 +54,7 @@ class Lab {
       },
       lookUp: () => Promise.resolve(this.#lookUp(records)),
       waitUntil: (work) => void work,
+      wakeAt: (at) => void setTimeout(() => void this.broker.releaseIdle(), at - Date.now()),
     });
   }
 

@@ -119,14 +119,18 @@ function lossyBrokers(meter: Answerer, schedule: Schedule): Env["LEASE_BROKER"] 
     const line = lossyLine(schedule);
     let life = 0;
     let born = 0;
-    const give = (): Broker =>
-      new Broker({
+    const give = (): Broker => {
+      const made: Broker = new Broker({
         holder: `${name}#${born++}`,
         meters: meter,
         records: new RecordCache(),
         lookUp: () => Promise.resolve({ found: null, reason: "unavailable" }),
         waitUntil: () => undefined,
+        // A broker that is gone by then has no memory to look at.
+        wakeAt: (at) => void setTimeout(() => void (made === broker && made.releaseIdle()), at - Date.now()),
       });
+      return made;
+    };
     let broker = give();
     const living = (): Broker => {
       if (schedule.brokerLife > 0 && ++life % schedule.brokerLife === 0) broker = give();
