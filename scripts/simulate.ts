@@ -1,6 +1,11 @@
 import { registerHooks } from "node:module";
+import { setFlagsFromString } from "node:v8";
 
 /** `npm run simulate`. The parts are in `simulate/`. */
+
+// Millions of short-lived objects beside thousands of isolates that stay: room for the young ones.
+setFlagsFromString("--max-semi-space-size=128");
+setFlagsFromString("--min-semi-space-size=64");
 
 // The objects' classes import the runtime's module, which Node does not have.
 registerHooks({

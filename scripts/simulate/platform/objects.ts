@@ -1,6 +1,7 @@
 import { exponential, type Random } from "../clock/random.ts";
 import { Actor, type VirtualTime } from "../clock/virtual-time.ts";
 import { type Colo, hostNear } from "./colos.ts";
+import { copyOf } from "./copy.ts";
 import type { Network } from "./network.ts";
 import { ObjectStorage } from "./object-storage.ts";
 
@@ -127,7 +128,7 @@ export class Objects {
             get: (_target, method) =>
               typeof method !== "string" || method === "then"
                 ? undefined
-                : (...args: unknown[]) => this.#call(place, { host, method, args: structuredClone(args) }),
+                : (...args: unknown[]) => this.#call(place, { host, method, args: args.map(copyOf) }),
           },
         );
       },
@@ -235,7 +236,7 @@ export class Objects {
       .then(() => (tamper === undefined ? go() : tamper({ host, method, args }, go)))
       .then(
         (value) => {
-          const copy: unknown = structuredClone(value);
+          const copy: unknown = copyOf(value);
           finish((resolve) => resolve(copy));
         },
         (error: unknown) =>

@@ -45,8 +45,8 @@ export interface HotResult {
   readonly happenings: number;
 }
 
-/** A minute's edge, so that windows of whole seconds begin with it. */
-const START = Date.UTC(2026, 10, 23, 9, 0, 0);
+/** Windows of 20 s begin with it, and a minute is in its middle. */
+const START = Date.UTC(2026, 10, 23, 9, 0, 20);
 const LIFE_MS = 5 * 60_000;
 const INTO_WINDOW_MS = 2_000;
 const WATCH_AFTER_REVOKE_MS = 6_000;

@@ -96,7 +96,9 @@ export class Operator {
   #manage(written: WriteResult<KeyRecord>, presentedKey: string): void {
     if (!written.ok) return;
     const { auditor, world, trace, workspace } = this.#parts;
-    const { id, lineageId, limits, policy } = written.value.value;
+    const { id, lineageId, policy } = written.value.value;
+    // Objects of this key's own: the auditor tells limits apart by them.
+    const limits = written.value.value.limits.map((limit) => ({ ...limit }));
     trace.alias(id, `key-${this.keys.length}`);
     const meter = `${workspace}/${lineageId}`;
     auditor.limitsBegin(meter, limits, world.time.now);
