@@ -61,8 +61,10 @@ export class FailureShield {
       logError(error, { part: "shield" });
       return;
     }
-    dropOldestAt(this.#blocks, ADDRESSES_MAX);
+    // Several counts may have been under way: the first that is over the budget begins the block, the rest find it.
+    if ((this.#blocks.get(address)?.until ?? 0) > now) return;
     this.#blocks.delete(address);
+    dropOldestAt(this.#blocks, ADDRESSES_MAX);
     this.#blocks.set(address, { until: now + SHIELD_PERIOD_MS, lookups: 0 });
   }
 }
