@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { BrokerWorld, LIMIT, type Step, stepsArbitrary } from "../support/broker-world.ts";
+import { type Step, stepsArbitrary } from "../support/broker-steps.ts";
+import { BrokerWorld, LIMIT } from "../support/broker-world.ts";
 
 /** A broker never makes a unit, never says of a key what the meter has not said to it, and forgets nothing that was spent. */
 

@@ -57,6 +57,14 @@ describe("the metrics page", () => {
     expect(seen.size).toBeGreaterThan(25);
   });
 
+  test("shows the isolate's own figures, calls to lease brokers and their failures among them", () => {
+    const text = renderMetrics(
+      metricFamilies({ ...INPUT, isolate: { ...counters, brokerCalls: 5, brokerFailures: 2 } }),
+    );
+    expect(text).toContain("\nlatchkey_isolate_broker_calls_total 5\n");
+    expect(text).toContain("\nlatchkey_isolate_broker_failures_total 2\n");
+  });
+
   test("shows requests by outcome, cost, refusals and the keys", () => {
     const text = renderMetrics(metricFamilies(INPUT));
     for (const line of [
