@@ -29,7 +29,10 @@ export interface Verdict {
   readonly lowest: number;
   readonly offered: number;
   readonly passed: number;
-  /** Sum over the windows of min(limit, what was sent in it). */
+  /**
+   * Sum over the windows of min(limit, offered). Where a burst lies across an edge, what was offered in each window is known
+   * within bounds only: the figure within them that is nearest to `passed`.
+   */
   readonly allowed: number;
   /** Passed requests that may belong to either of two windows. */
   readonly straddling: number;
@@ -42,23 +45,22 @@ interface Tally {
   /** min(limit, what was certainly offered in it). */
   readonly allowedAtLeast: number;
   readonly passedAtMost: number;
-  /** min(limit, what was sent in it), wherever it was counted. */
-  readonly allowed: number;
 }
 
 /** `windows` are consecutive; `units` may pass in each. Throws when nothing was offered: that measures nothing. */
 export function judge(samples: readonly Sample[], windows: readonly WindowSpan[], units: number): Verdict {
   const tallies = windows.map((window) => tally(samples, window, units));
+  const atMost = sum(tallies.map(({ allowedAtMost }) => allowedAtMost));
+  const atLeast = sum(tallies.map(({ allowedAtLeast }) => allowedAtLeast));
+  if (atMost === 0) throw new RangeError("nothing was offered in the windows that were watched");
   const passed = samples.filter((sample) => sample.passed);
-  const allowed = sum(tallies.map((each) => each.allowed));
-  if (allowed === 0) throw new RangeError("nothing was offered in the windows that were watched");
+  const whole = passed.filter((sample) => windows.some((window) => touches(sample, window))).length;
+  const allowed = Math.min(Math.max(whole, atLeast), atMost);
   const highest = highestRun(passed, windows, tallies);
   const asked = tallies.filter(({ allowedAtLeast }) => allowedAtLeast > 0);
   const lowest = Math.min(1, ...asked.map(({ passedAtMost, allowedAtLeast }) => passedAtMost / allowedAtLeast));
-  const whole = passed.filter((sample) => windows.some((window) => touches(sample, window))).length;
-  const wholeRatio = whole / Math.max(1, sum(tallies.map(({ allowedAtLeast }) => allowedAtLeast)));
   return {
-    ratio: highest > 1 ? highest : Math.min(lowest, wholeRatio),
+    ratio: highest > 1 ? highest : Math.min(lowest, whole / allowed),
     highest,
     lowest,
     offered: samples.length,
@@ -75,7 +77,6 @@ function tally(samples: readonly Sample[], window: WindowSpan, units: number): T
     allowedAtMost: Math.min(units, touching.length),
     allowedAtLeast: Math.min(units, inside.length),
     passedAtMost: touching.filter((sample) => sample.passed).length,
-    allowed: Math.min(units, samples.filter(({ sentAt }) => sentAt >= window.start && sentAt < window.end).length),
   };
 }
 

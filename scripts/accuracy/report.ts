@@ -148,9 +148,9 @@ Public peers accept 0.95 to 1.5 of the limit in tests of their own.
 ${markdownTable(cellRows(figures.cells))}
 
 * **allowed**: the sum over the windows of min(limit, offered). **ratio**: passed ÷ allowed of the worst window.
-  **highest**: passed ÷ allowed over that run of consecutive windows where it is most. **either**: how many of those that passed were under way when a window
-  ended, so that they may belong to either: mostly bursts that lie across the edge. They are why a cell may have passed fewer than it was
-  allowed and yet a ratio of 1.
+  **highest**: passed ÷ allowed over that run of consecutive windows where it is most.
+* **either**: how many of those that passed were under way when a window ended, so that they may belong to either: mostly bursts that lie across the edge.
+  What was offered in each of the two windows is then known within bounds only; *allowed* is the figure within them that is nearest to *passed*.
 * \`500 left\`: all other units were taken before by one call with that cost; the last 500 are what is allowed.
 * \`steady\`: one request after the other, each at an isolate chosen by chance. \`bursty\`: all of a second's requests within 50 to
   100 ms, at all isolates, at a moment of the second chosen by chance; bursts cross the edges of windows.
@@ -173,6 +173,9 @@ answer: the meter refuses before the registry has told everyone.
   which window it belongs to. *Never above* is therefore judged over every run of consecutive windows by the requests that lie inside for certain:
   more of them than the run allows is proof, and if no run has more, there is a way of counting in which no window was exceeded.
   *Never below* is judged by everything that may have passed in the window, against what was certainly offered in it.
+* A cell in which a request took longer than a second says little of its windows. It is measured again with less beside it, twice at most, and
+  then reported as not measured. A limit that was exceeded stays exceeded, however slow the machine.
+* Isolates are told that they are in Frankfurt, Ashburn, Singapore and Sydney in turn, so that they ask the lease brokers of four regions.
 * An answer that is neither 200 nor 429 counts as offered and not as passed.
 
 \`--plant generous-lease\` (a meter whose grants hold one unit more than it subtracted) and \`--plant silent-revoke\` (a registry that acknowledges
