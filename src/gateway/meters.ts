@@ -7,13 +7,14 @@ import {
   releaseThrough,
   shardOf,
 } from "../../durable-objects/lease-broker/client.ts";
-import { BROKER_LANES, METER_UNREACHABLE_MEMORY_MS } from "../constants.ts";
+import { BROKER_LANES, LEASE_BOOK_ENTRIES, METER_UNREACHABLE_MEMORY_MS } from "../constants.ts";
 import type { KeyId } from "../keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../limits/acquire.ts";
 import type { Introduced, Introduction } from "../limits/introduction.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
 import type { Place } from "./place.ts";
+import { dropOldestAt } from "./record-cache.ts";
 
 /** Who is asked: the broker nearby, or the home meter. Whoever asks cannot tell which of them answered. */
 
@@ -60,6 +61,8 @@ export interface BrokerSettings {
 
 /** An isolate that wishes for this many units at once sees the key hot: some six requests a second, here alone. */
 const HOT_WISH_UNITS = 32;
+/** It goes on asking that lane for so long: what the lane's broker still holds of a limit must not be out of its reach. */
+const HOT_MEMORY_MS = 10_000;
 
 /** Brokers first, home meters where a broker is of no use or of no help. */
 export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, settings: BrokerSettings): Meters {
@@ -67,13 +70,23 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
   const brokers = env.LEASE_BROKER;
   /** Brokers that failed a moment ago: nobody waits for them. */
   const unreachable = new Map<string, number>();
+  /** Accounts that are hot here, by `shardKey`, and until when they are taken to be. */
+  const hotUntil = new Map<string, number>();
 
-  const brokerOf = (shardKey: string, hot: boolean): BrokerName | null => {
+  const noteWish = (shardKey: string, want: number): void => {
+    if (want < HOT_WISH_UNITS) return;
+    hotUntil.delete(shardKey);
+    dropOldestAt(hotUntil, LEASE_BOOK_ENTRIES);
+    hotUntil.set(shardKey, Date.now() + HOT_MEMORY_MS);
+  };
+  const brokerOf = (shardKey: string): BrokerName | null => {
     const place = settings.place();
     if (place === null) return null;
     const { region, colo } = place;
-    const name = { region, lane: hot && colo !== "" ? laneOf(colo) : 0, shard: shardOf(shardKey, settings.shards) };
-    return (unreachable.get(nameOf(name)) ?? 0) > Date.now() ? null : name;
+    const now = Date.now();
+    const hot = colo !== "" && (hotUntil.get(shardKey) ?? 0) > now;
+    const name = { region, lane: hot ? laneOf(colo) : 0, shard: shardOf(shardKey, settings.shards) };
+    return (unreachable.get(nameOf(name)) ?? 0) > now ? null : name;
   };
   const giveUp = (name: BrokerName, error: unknown): void => {
     counters.brokerFailures++;
@@ -84,7 +97,8 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
   return {
     async acquire(account, request, fresh) {
       // Strict: each request is the home meter's to admit. A look goes through the broker, which may hold units of this limit.
-      const broker = request.ttlMs === 0 ? null : brokerOf(account.shardKey, request.want >= HOT_WISH_UNITS);
+      noteWish(account.shardKey, request.want);
+      const broker = request.ttlMs === 0 ? null : brokerOf(account.shardKey);
       if (broker === null) return await home.acquire(account, request, fresh);
       counters.brokerCalls++;
       let answer: AcquireAnswer | null = null;
@@ -97,7 +111,7 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
       return answer ?? (await home.acquire(account, { ...request, returned: [] }, fresh));
     },
     async release(account, request) {
-      const broker = brokerOf(account.shardKey, false);
+      const broker = brokerOf(account.shardKey);
       if (broker === null) return await home.release(account, request);
       counters.brokerCalls++;
       try {
@@ -108,7 +122,7 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
       }
     },
     async introduce(asked) {
-      const broker = brokerOf(asked.hash, false);
+      const broker = brokerOf(asked.hash);
       if (broker === null) return null;
       counters.brokerCalls++;
       try {
