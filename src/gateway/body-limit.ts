@@ -5,16 +5,15 @@ export interface Tally {
   bytes: number;
 }
 
-/** The length that `Content-Length` states; `null` when it states none (a chunked body, or no body). */
-export function declaredLength(headers: Headers): number | null {
-  const text = headers.get("content-length");
-  if (text === null || !/^\d{1,15}$/.test(text)) return null;
-  return Number(text);
+/** The length that a value of `Content-Length` states; `null` when it states none (a chunked body, or no body). */
+export function declaredLength(contentLength: string | null | undefined): number | null {
+  if (contentLength === null || contentLength === undefined || !/^\d{1,15}$/.test(contentLength)) return null;
+  return Number(contentLength);
 }
 
 /** Whether a body says that it is too large: it can be refused before anything is charged or read. */
-export function isDeclaredTooLarge(request: Request, maxBytes: number): boolean {
-  const declared = declaredLength(request.headers);
+export function isDeclaredTooLarge(contentLength: string | undefined, maxBytes: number): boolean {
+  const declared = declaredLength(contentLength);
   return declared !== null && declared > maxBytes;
 }
 

@@ -70,11 +70,11 @@ export async function forward(input: ForwardInput): Promise<Forwarded> {
   const { request, route } = input;
   const url = upstreamUrl(route.upstream, request.url, route.keyInQuery);
   if (!url.ok) return refuseTarget(input, url.error);
-  const upgrade = isWebSocketUpgrade(request);
-  const body = readBody(request, route.maxBodyBytes);
+  const upgrade = isWebSocketUpgrade(request.method, input.survey.fields.get("upgrade"));
+  const body = readBody(request, input.survey, route.maxBodyBytes);
   if ("failure" in body) return { ok: false, failure: body.failure, upstreamMs: null, traffic: NOTHING };
   const exchange = startExchange(request, body, route);
-  const headers = originHeaders({ ...input, upgrade });
+  const headers = originHeaders(input, upgrade);
   const sentAt = Date.now();
   try {
     const upstream = await send(input, { url: url.value, headers, body, signal: exchange.signal });
@@ -116,9 +116,11 @@ interface RequestBody {
   readonly progress: { at: number };
 }
 
-function readBody(request: Request, maxBytes: number): RequestBody | { readonly failure: ForwardFailure } {
+type ReadBody = RequestBody | { readonly failure: ForwardFailure };
+
+function readBody(request: Request, { fields }: Survey, maxBytes: number): ReadBody {
   const { body } = request;
-  const length = declaredLength(request.headers);
+  const length = declaredLength(fields.get("content-length"));
   const progress = { at: 0 };
   if (body === null) return { length: 0, stream: null, counted: null, onGet: false, progress };
   if (length !== null && length > maxBytes) return { failure: tooLarge(maxBytes) };
@@ -202,7 +204,7 @@ interface CountedAnswer {
 function countAnswer(request: Request, upstream: Response): CountedAnswer {
   const { body } = upstream;
   if (body === null || request.method === "HEAD") return { body, length: 0, counted: null };
-  const length = declaredLength(upstream.headers);
+  const length = declaredLength(upstream.headers.get("content-length"));
   if (length !== null) return { body, length, counted: null };
   const counted = countBody(body, { maxBytes: Infinity });
   return { body: counted.readable, length: 0, counted };

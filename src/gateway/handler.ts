@@ -159,7 +159,7 @@ function prepare(request: Request, route: CompiledRoute, credential: Credential 
   const survey = surveyRequest(request, credential?.presentedKey ?? null);
   if (!survey.ok) return survey.error;
   if (credential !== null && isKeyInUrl(request.url, credential.presentedKey, route.keyInQuery)) return KEY_IN_URL;
-  if (isDeclaredTooLarge(request, route.maxBodyBytes)) {
+  if (isDeclaredTooLarge(survey.value.fields.get("content-length"), route.maxBodyBytes)) {
     return { code: "body_too_large", detail: `The body is larger than ${route.maxBodyBytes} bytes.` };
   }
   return survey.value;
@@ -178,7 +178,7 @@ async function send(
   { env, isolate }: Surroundings,
 ): Promise<Forwarded> {
   const { request, requestId, clientIp, startedAt } = journey;
-  const trace = continueTrace(request.headers.get("traceparent"), randomBytes);
+  const trace = continueTrace(survey.fields.get("traceparent") ?? null, randomBytes);
   return await forward({
     request,
     survey,

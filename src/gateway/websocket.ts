@@ -4,9 +4,8 @@
  */
 
 /** RFC 6455 §4.2.1: a `GET` that asks to upgrade to `websocket`, in any case, maybe among others. */
-export function isWebSocketUpgrade(request: Request): boolean {
-  const upgrade = request.headers.get("upgrade");
-  if (upgrade === null || request.method !== "GET") return false;
+export function isWebSocketUpgrade(method: string, upgrade: string | undefined): boolean {
+  if (upgrade === undefined || method !== "GET") return false;
   return upgrade
     .toLowerCase()
     .split(",")

@@ -13,16 +13,14 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 
 const NO_NAMES: ReadonlySet<string> = new Set();
 
-/** The field names that `Connection` lists, lower case: they are for this hop alone too. */
-export function connectionNamed(headers: Headers): ReadonlySet<string> {
-  const connection = headers.get("connection");
-  if (connection === null) return NO_NAMES;
+/** The field names that a value of `Connection` lists, lower case: they are for this hop alone too. */
+export function connectionNamed(connection: string | null): ReadonlySet<string> {
+  if (connection === null || connection === "keep-alive" || connection === "close") return NO_NAMES;
   const names = connection.toLowerCase().split(",");
   return new Set(names.map((name) => name.trim()).filter((name) => name !== ""));
 }
 
-/** Whether a field stays on this hop. `named` comes from `connectionNamed` of the same message. */
-export function isHopByHop(name: string, named: ReadonlySet<string>): boolean {
-  const lower = name.toLowerCase();
-  return HOP_BY_HOP.has(lower) || named.has(lower);
+/** Whether a field stays on this hop whatever `Connection` names. `name` in lower case. */
+export function isHopByHop(name: string): boolean {
+  return HOP_BY_HOP.has(name);
 }

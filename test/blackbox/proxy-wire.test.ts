@@ -37,6 +37,16 @@ beforeAll(async () => {
         "1",
         "Proxy-Authenticate",
         "Basic",
+        "Proxy-Connection",
+        "keep-alive",
+        "Keep-Alive",
+        "timeout=77",
+        "TE",
+        "trailers",
+        "Trailer",
+        "X-Later",
+        "Upgrade",
+        "h2c",
       ]);
       response.end("ok");
     },
@@ -154,7 +164,9 @@ describe("header fields", () => {
     for (const name of ["x-private-hop", "keep-alive", "te", "upgrade", "proxy-connection", "proxy-authorization"]) {
       expect(sent[name], name).toBeUndefined();
     }
-    for (const name of ["x-hop", "proxy-authenticate"]) expect(answer.headers[name], name).toBeUndefined();
+    const hop = ["x-hop", "proxy-authenticate", "proxy-connection", "keep-alive", "te", "trailer", "upgrade"];
+    for (const name of hop) expect(answer.headers[name], name).toBeUndefined();
+    expect(answer.headers.connection ?? "close").toMatch(/^(?:close|keep-alive)$/);
   });
 
   test("the credential never arrives, wherever it stood, and cookies do", async () => {
