@@ -37,7 +37,7 @@ export async function keepPace(clock: Clock, driven: readonly Edge[], done: Prom
   while (!traffic.over) {
     await sleep(LOOK_EVERY_MS);
     const late = Math.max(...(await Promise.all(driven.map((edge) => ask(edge, LATE_PATH, "GET")))).map(Number));
-    if (late > LATE_ENOUGH_MS) await clock.setSpeed(clock.speed() * 0.7);
+    if (late > LATE_ENOUGH_MS) await clock.setSpeed(clock.speed() * 0.6);
     else if (late < LATE_ENOUGH_MS / 10 && clock.speed() < most)
       await clock.setSpeed(Math.min(most, clock.speed() * 1.2));
   }

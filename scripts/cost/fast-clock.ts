@@ -28,3 +28,13 @@ export function setSpeed(order: { readonly at: number; readonly now: number; rea
   readAtSet = order.now;
   speed = order.times;
 }
+
+/** When the machine's clock will show what this one reads at `at`, as long as the speed stays. */
+export function toMachineTime(at: number): number {
+  return setAt + (at - readAtSet) / speed;
+}
+
+/** What this clock reads when the machine's shows `at`. */
+export function fromMachineTime(at: number): number {
+  return readAtSet + (at - setAt) * speed;
+}

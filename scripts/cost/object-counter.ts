@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { fromMachineTime, toMachineTime } from "./fast-clock.ts";
 import { noObjectUnits } from "./units.ts";
 import type { ObjectUnits } from "./units.ts";
 
@@ -47,13 +48,24 @@ export function watchState(ctx: DurableObjectState, className: string): DurableO
     return cursor;
   };
   Object.defineProperty(sql, "exec", { value: countedExec });
+  watchAlarms(storage, className);
+  return ctx;
+}
+
+/** Each `setAlarm` is a row. The runtime fires alarms by the machine's clock, the object reckons by the lab's. */
+function watchAlarms(storage: DurableObjectStorage, className: string): void {
   const setAlarm = storage.setAlarm.bind(storage);
-  const countedSetAlarm = (...args: Parameters<typeof setAlarm>) => {
+  const getAlarm = storage.getAlarm.bind(storage);
+  const countedSetAlarm = async (at: number | Date, options?: DurableObjectSetAlarmOptions) => {
     unitsOf(className).rowsWritten += 1;
-    return setAlarm(...args);
+    await setAlarm(toMachineTime(Number(at)), options);
+  };
+  const shiftedGetAlarm = async (options?: DurableObjectGetAlarmOptions) => {
+    const at = await getAlarm(options);
+    return at === null ? null : Math.round(fromMachineTime(at));
   };
   Object.defineProperty(storage, "setAlarm", { value: countedSetAlarm });
-  return ctx;
+  Object.defineProperty(storage, "getAlarm", { value: shiftedGetAlarm });
 }
 
 function settleRows(watched: Watched): void {

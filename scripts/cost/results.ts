@@ -17,6 +17,10 @@ export interface Row {
   readonly how: "counted" | "derived";
   /** Per request. */
   readonly units: Units;
+  /** Of them, what is derived: it happens after the run. */
+  readonly later: Units;
+  /** Calls of objects per 1,000 requests, by class and method. */
+  readonly callsPerThousand: Readonly<Record<string, number>>;
   /** What more requests cost, without what the plan includes. */
   readonly usdPerMillion: number;
   readonly usdPerMonth: number;
@@ -50,6 +54,11 @@ export function askingShare({ counted }: Case): number {
   return Math.min(1, asked / counted.requests);
 }
 
+function perThousand({ counted }: Case): Readonly<Record<string, number>> {
+  const rates = Object.entries(counted.calls).map(([name, count]) => [name, (count * 1_000) / counted.requests]);
+  return Object.fromEntries(rates) as Record<string, number>; // a name and a number each, as made above
+}
+
 const ASKING = /\.(?:acquire|introduce)$/;
 
 /** `clockwork` are the units of a month that no request causes: the cron. */
@@ -65,6 +74,8 @@ export function toRows(cases: readonly Case[], cpu: CpuFigures, clockwork: Units
       isolates: counted ? one.volume.isolates : (one.volume.isolates * requestsPerMonth) / one.volume.requestsPerMonth,
       how: counted ? "counted" : "derived",
       units,
+      later: one.later,
+      callsPerThousand: perThousand(one),
       usdPerMillion: marginalTotalUsd(units) * 1e6,
       usdPerMonth: monthlyBill(scaleUnits(units, requestsPerMonth)).totalUsd,
       naiveUsdPerMillion: marginalTotalUsd(naive) * 1e6,

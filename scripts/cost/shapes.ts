@@ -77,7 +77,7 @@ const PACES: Readonly<Record<ShapeName, readonly [few: Pace, some: Pace, many: P
   cold: [
     { warmUpSeconds: 15, seconds: 240, speed: 12 },
     { warmUpSeconds: 10, seconds: 80, speed: 4 },
-    { warmUpSeconds: 4, seconds: 20, speed: 0.6 },
+    { warmUpSeconds: 4, seconds: 20, speed: 0.3 },
   ],
 };
 

@@ -2,9 +2,9 @@
 export const MEASURED_COST = {
   measuredOn: "2026-11-23",
   /** A request of a key that is busy: it is admitted on a lease that is there. */
-  warmNanoUsd: 420,
+  warmNanoUsd: 416,
   /** What a request of a key that was quiet costs on top. */
-  coldExtraNanoUsd: 8_400,
+  coldExtraNanoUsd: 5_478,
   /** With so many requests of a key a minute, half of them are as dear as those of a quiet key. */
-  halfColdPerMinute: 60,
+  halfColdPerMinute: 55,
 } as const;
