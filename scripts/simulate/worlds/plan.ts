@@ -36,14 +36,18 @@ export interface TroublePlan {
   readonly partitions: number;
   /** Clocks are wrong by up to this much, ms. */
   readonly skewMs: number;
+  /** How often an isolate's clock jumps, there or back. */
+  readonly clockSteps: number;
   readonly kvFailures: number;
   readonly queue: { readonly refuse: number; readonly loseAnswer: number; readonly redeliver: number };
 }
 
 /** Nothing was lost, cut or restarted: then nobody may be turned away without a reason. */
 export function isCalm({ trouble }: WorldPlan): boolean {
-  const { losses, isolateDeaths, restarts, partitions, kvFailures, skewMs } = trouble;
-  return losses.request + losses.answer + isolateDeaths + restarts + partitions + kvFailures + skewMs === 0;
+  const { losses, isolateDeaths, restarts, partitions, kvFailures, skewMs, clockSteps } = trouble;
+  return (
+    losses.request + losses.answer + isolateDeaths + restarts + partitions + kvFailures + skewMs + clockSteps === 0
+  );
 }
 
 /** 2026-11-23, a Monday. */
@@ -109,6 +113,7 @@ const NO_TROUBLE: TroublePlan = {
   restarts: 0,
   partitions: 0,
   skewMs: 0,
+  clockSteps: 0,
   kvFailures: 0,
   queue: { refuse: 0, loseAnswer: 0, redeliver: 0 },
 };
@@ -126,6 +131,7 @@ function drawTrouble(random: Random): TroublePlan {
     restarts: some(0, 1, 4, 12),
     partitions: some(0, 1, 3),
     skewMs: some(0, 40, 1_000, 60_000),
+    clockSteps: some(0, 0, 1, 3),
     kvFailures: some(0, 0.05, 0.5),
     queue: some(
       { refuse: 0, loseAnswer: 0, redeliver: 0.1 },

@@ -93,7 +93,8 @@ class WorldRun {
     };
     this.auditor = new Auditor({
       clockOf: (meter) => this.world.clockOffsetOf(`KEY_METER/${meter}`),
-      skewMs,
+      // A clock that jumps may say anything of a deadline.
+      skewMs: plan.trouble.clockSteps > 0 ? Infinity : skewMs,
       calm: isCalm(plan),
     });
     this.#control = this.world.place("control", this.world.home);
@@ -122,7 +123,16 @@ class WorldRun {
       world.time.at(request.at, driver, () => this.#serve(request));
     }
     this.operator.planChanges(this.#plan.changes, this.#random, { begin, end });
-    planTrouble({ plan: this.#plan, world, trace, random: this.#random, begin, end, kill: (at) => this.#kill(at) });
+    planTrouble({
+      plan: this.#plan,
+      world,
+      trace,
+      random: this.#random,
+      begin,
+      end,
+      kill: (at) => this.#kill(at),
+      step: (at, ms) => this.#step(at, ms),
+    });
     await world.time.run(end);
     await this.#settle(end);
     return {
@@ -159,6 +169,13 @@ class WorldRun {
     this.isolates.splice(at, 1);
     this.trace.note(this.world.time.now, isolate.place.actor.name, "dies");
     this.#bear(isolate.place.colo);
+  }
+
+  #step(which: number, ms: number): void {
+    const actor = this.isolates[Math.floor(which * this.isolates.length)]?.place.actor;
+    if (actor === undefined) return;
+    actor.clockOffsetMs += ms;
+    this.trace.note(this.world.time.now, actor.name, `has its clock moved by ${ms} ms`);
   }
 
   #serve(request: TrafficRequest): void {

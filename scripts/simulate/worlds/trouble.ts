@@ -16,12 +16,15 @@ export interface TroubleInput {
   readonly end: number;
   /** Kills an isolate; a new one takes its place. `which`: a share. */
   readonly kill: (which: number) => void;
+  /** Moves an isolate's clock. */
+  readonly step: (which: number, ms: number) => void;
 }
 
+const STEPS_MS = [-1_800_000, -10_000, -3_000, -400, 400, 3_000, 1_800_000] as const;
 const PARTITION_MEAN_MS = 4_000;
 
 export function planTrouble(input: TroubleInput): void {
-  const { plan, world, random, begin, end, kill } = input;
+  const { plan, world, random, begin, end, kill, step } = input;
   const { trouble } = plan;
   const fate = new Actor("fate");
   const sometime = (): number => begin + random() * (end - begin);
@@ -29,6 +32,9 @@ export function planTrouble(input: TroubleInput): void {
   world.kv.failures = trouble.kvFailures;
   world.queue.faults = { ...trouble.queue };
   for (let n = 0; n < trouble.isolateDeaths; n++) world.time.at(sometime(), fate, () => kill(random()));
+  for (let n = 0; n < trouble.clockSteps; n++) {
+    world.time.at(sometime(), fate, () => step(random(), pick(random, STEPS_MS)));
+  }
   for (let n = 0; n < trouble.restarts; n++) world.time.at(sometime(), fate, () => restartOne(input));
   for (let n = 0; n < trouble.partitions; n++) world.time.at(sometime(), fate, () => cutOne(input, fate));
   world.time.at(end, fate, () => {
