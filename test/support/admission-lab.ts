@@ -120,16 +120,16 @@ function lossyBrokers(meter: Answerer, schedule: Schedule): Env["LEASE_BROKER"] 
     let life = 0;
     let born = 0;
     const give = (): Broker => {
-      const made: Broker = new Broker({
+      const one: Broker = new Broker({
         holder: `${name}#${born++}`,
         meters: meter,
         records: new RecordCache(),
         lookUp: () => Promise.resolve({ found: null, reason: "unavailable" }),
         waitUntil: () => undefined,
         // A broker that is gone by then has no memory to look at.
-        wakeAt: (at) => void setTimeout(() => void (made === broker && made.releaseIdle()), at - Date.now()),
+        wakeAt: (at) => void setTimeout(() => void (one === broker && one.releaseIdle()), at - Date.now()),
       });
-      return made;
+      return one;
     };
     let broker = give();
     const living = (): Broker => {
