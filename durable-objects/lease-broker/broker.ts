@@ -2,6 +2,7 @@ import {
   BROKER_ACCOUNT_IDLE_MS,
   BROKER_ACCOUNTS,
   BROKER_RENEW_AHEAD_MS,
+  BROKER_TIMEOUT_MS,
   METER_UNREACHABLE_MEMORY_MS,
 } from "../../src/constants.ts";
 import type { RecordCache } from "../../src/gateway/record-cache.ts";
@@ -14,9 +15,8 @@ import {
   askMeter,
   type BrokerAccount,
   newBrokerAccount,
-  noteRecord,
+  keepAnswer,
   noteReport,
-  takeMetersAnswer,
   unnoteReport,
 } from "../../src/limits/broker.ts";
 import { type Introduced, type Introduction, requestFor } from "../../src/limits/introduction.ts";
@@ -37,6 +37,13 @@ interface Account extends BrokerAccount {
   asking: Promise<void> | null;
   unreachableUntil: number;
   usedAt: number;
+}
+
+interface Asked {
+  /** The meter's word of this moment is wanted. */
+  readonly fresh: boolean;
+  /** When the call came, epoch ms. */
+  readonly since: number;
 }
 
 /** A window may end while its meter is asked, and a record may change; more rounds than this means a bug or a flood. */
@@ -84,7 +91,7 @@ export class Broker {
     const account = this.#accountOf({ meter, keyId: request.keyId });
     this.#note(account, request);
     try {
-      return await this.#answer(account, request, fresh);
+      return await this.#answer(account, request, { fresh, since: Date.now() });
     } catch (error) {
       logError(error, { part: "lease-broker" });
       unnoteReport(account, request);
@@ -110,7 +117,8 @@ export class Broker {
 
   async #introduce(asked: Introduction): Promise<Introduced> {
     const { records } = this.#parts;
-    const known = records.get(asked.hash, Date.now());
+    const since = Date.now();
+    const known = records.get(asked.hash, since);
     const resolved = known === null ? await this.#parts.lookUp(asked.hash) : { found: known };
     if (resolved.found === null) {
       if (resolved.reason === "unavailable") throw new Error("the key cannot be looked up");
@@ -121,7 +129,8 @@ export class Broker {
       const request = requestFor(record, asked, Date.now());
       if (request === null) return { outcome: "known", record, answer: null };
       const meter = meterOfLineage(record.workspace, record.lineageId);
-      const answer = await this.#answer(this.#accountOf({ meter, keyId: record.id }), request, false);
+      const account = this.#accountOf({ meter, keyId: record.id });
+      const answer = await this.#answer(account, request, { fresh: false, since });
       if (answer.outcome !== "stale") {
         if (answer.outcome === "granted") records.confirm(asked.hash, Date.now());
         return { outcome: "known", record, answer };
@@ -136,10 +145,11 @@ export class Broker {
     if (strays.length > 0) this.#parts.waitUntil(this.#sendHome(account.meter, { returned: strays, spent: [] }));
   }
 
-  async #answer(account: Account, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer> {
+  async #answer(account: Account, request: AcquireRequest, { fresh, since }: Asked): Promise<AcquireAnswer> {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const now = Date.now();
       this.#observe(now);
+      refuseLate(since, now);
       const mustAsk = fresh && round === 0;
       const answer = mustAsk ? null : answerFromHand(account, request, now);
       if (answer !== null) {
@@ -151,7 +161,7 @@ export class Broker {
         await account.asking;
         continue;
       }
-      const asking = this.#ask(account, request);
+      const asking = this.#ask(account, request, since);
       announce(account, asking);
       const met = await asking;
       if (met !== null) return met;
@@ -166,12 +176,15 @@ export class Broker {
     if (clock.setBack) for (const { lease } of this.#accounts.values()) forget(lease);
   }
 
-  async #ask(account: Account, request: AcquireRequest): Promise<AcquireAnswer | null> {
-    const now = Date.now();
-    if (account.unreachableUntil > now) throw new Error("the meter did not answer a moment ago");
-    const pledge = askMeter(account, request, this.#parts.holder, now);
+  async #ask(account: Account, request: AcquireRequest, since: number): Promise<AcquireAnswer | null> {
+    const askedAt = Date.now();
+    if (account.unreachableUntil > askedAt) throw new Error("the meter did not answer a moment ago");
+    const pledge = askMeter(account, request, this.#parts.holder, askedAt);
     const answer = await this.#call(account, pledge);
-    const met = answerWithMeters(account, request, { pledge, answer, now: Date.now() });
+    const now = Date.now();
+    const isLate = now - since >= BROKER_TIMEOUT_MS;
+    if (isLate) keepAnswer(account, pledge, answer, now);
+    const met = isLate ? null : answerWithMeters(account, request, { pledge, answer, now });
     this.#watch(account);
     return met;
   }
@@ -190,11 +203,7 @@ export class Broker {
 
   async #renew(account: Account, pledge: Pledge): Promise<void> {
     try {
-      const answer = await this.#call(account, pledge);
-      if (answer.outcome === "stale") {
-        oweAgain(account.lease, pledge);
-        noteRecord(account, answer.record);
-      } else takeMetersAnswer(account, pledge, answer, Date.now());
+      keepAnswer(account, pledge, await this.#call(account, pledge), Date.now());
       // The watcher may have come and gone while this was on its way.
       this.#watch(account);
     } catch (error) {
@@ -272,6 +281,11 @@ export class Broker {
     this.#accounts.set(name, account);
     return account;
   }
+}
+
+/** It began to wait before `since`, so it has gone to the meter by now: what is handed on would be lost, and charged twice. */
+function refuseLate(since: number, now: number): void {
+  if (now - since >= BROKER_TIMEOUT_MS) throw new Error("the caller has given up");
 }
 
 /** Lets others wait for this call in place of making their own. */

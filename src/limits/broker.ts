@@ -84,24 +84,29 @@ export function answerWithMeters(
   request: AcquireRequest,
   { pledge, answer, now }: { readonly pledge: Pledge; readonly answer: AcquireAnswer; readonly now: number },
 ): AcquireAnswer | null {
+  keepAnswer(account, pledge, answer, now);
+  if (answer.outcome === "stale") return staleAnswer(account, request, answer.record);
+  const own = answerFromHand(account, request, now);
+  return answer.outcome === "refused" ? (own ?? answer) : own;
+}
+
+/** Takes the meter's answer in for those who come next: what was paid for the caller is in hand, and handed on as to everyone. */
+export function keepAnswer(account: BrokerAccount, pledge: Pledge, answer: AcquireAnswer, now: number): void {
   const { lease } = account;
   if (answer.outcome === "stale") {
     oweAgain(lease, pledge);
     noteRecord(account, answer.record);
-    return staleAnswer(account, request, answer.record);
+    return;
   }
   const payment = takeMetersAnswer(account, pledge, answer, now);
-  if (answer.outcome === "refused") return answerFromHand(account, request, now) ?? answer;
-  // What was paid for the caller is in hand first, and handed on as to everyone: in this same step.
   if (payment !== null) unspend(lease, payment);
-  return answerFromHand(account, request, now);
 }
 
 /**
  * As `takeAnswer`, for one who asks for callers that know different records. Units are units, whoever they were asked for; an
  * admission stands on one record, and on the newest that was granted.
  */
-export function takeMetersAnswer(
+function takeMetersAnswer(
   { lease }: BrokerAccount,
   pledge: Pledge,
   answer: Exclude<AcquireAnswer, Stale>,
@@ -120,7 +125,7 @@ export function takeMetersAnswer(
 }
 
 /** A newer record: what was granted on the one before stands no more. */
-export function noteRecord(account: BrokerAccount, record: EdgeRecord): void {
+function noteRecord(account: BrokerAccount, record: EdgeRecord): void {
   if (account.record !== null && account.record.generation >= record.generation) return;
   account.record = record;
   if (account.lease.generation !== record.generation) account.lease.validUntil = 0;

@@ -1,5 +1,4 @@
 import { connect } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { exchangeOctets, openTarget } from "../support/contract.ts";
 import type { Target } from "../support/contract.ts";
@@ -31,10 +30,17 @@ describe("more than a limit, by asking about one key many times at once", () => 
     expect(await validOf(key, 100)).toBe(10);
   });
 
-  test("twenty such batches at once get the limit exactly", async () => {
+  test("twenty such batches at once get no more than the limit, and what they left is there a lease later", async () => {
     const { key } = await target.api.issue({ limits: limits(1_000) });
     const valid = await Promise.all(Array.from({ length: 20 }, () => validOf(key, 100)));
-    expect(valid.reduce((sum, each) => sum + each, 0)).toBe(1_000);
+    let passed = valid.reduce((sum, each) => sum + each, 0);
+    expect(passed).toBeLessThanOrEqual(1_000);
+    // The key turned hot in the middle: what the broker held that was asked before comes back when its lease ends. It is a
+    // twentieth of the limit at most.
+    expect(passed).toBeGreaterThanOrEqual(950);
+    const ask = async (): Promise<number> => (passed += await validOf(key, 20));
+    await expect.poll(ask, { timeout: 15_000, interval: 1_000 }).toBe(1_000);
+    expect(await ask()).toBe(1_000);
   });
 });
 
@@ -142,9 +148,9 @@ describe("a client that leaves before its answer", () => {
       return answer.body.totals;
     };
     await expect.poll(usage, { timeout: 20_000, interval: 500 }).toMatchObject({ requests: 10, cost: 10 });
-    await sleep(1_000);
-    const look = await target.send("/_latchkey/v1/whoami", { key });
-    expect(look.text).toContain(`"remaining":90`);
+    // Units that a broker holds look used to those who ask another one.
+    const look = async () => (await target.send("/_latchkey/v1/whoami", { key })).text;
+    await expect.poll(look, { timeout: 15_000, interval: 500 }).toContain(`"remaining":90`);
     expect(id).toMatch(/^key_/);
   });
 });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bearer, control, type IssuedKey } from "../support/control.ts";
 import { type Edge, type Edges, startEdges } from "../../scripts/lab/edges.ts";
 
-/** "A revoked key stops, everywhere, within 5 seconds": with KV left stale on purpose at every isolate. */
+/** "A revoked key stops, everywhere, within 5 seconds": with KV left stale on purpose at every isolate and broker. */
 
 const BOUND_MS = 5_000;
 
@@ -39,10 +39,11 @@ async function lastAdmissions(
 }
 
 async function freeze(): Promise<void> {
-  await Promise.all(harness.edges.map((edge) => edge.setFaults({ KEYS: { kind: "frozen" } })));
+  // Brokers read KV where the objects are.
+  await Promise.all([...harness.edges, harness.home].map((at) => at.setFaults({ KEYS: { kind: "frozen" } })));
 }
 async function thaw(): Promise<void> {
-  await Promise.all(harness.edges.map((edge) => edge.setFaults({})));
+  await Promise.all([...harness.edges, harness.home].map((at) => at.setFaults({})));
 }
 
 async function statuses(key: string): Promise<number[]> {

@@ -8,7 +8,7 @@ import type { Introduction } from "../../src/limits/introduction.ts";
 import type { Limit } from "../../src/limits/limit.ts";
 import { decide, type MeterState, newMeterState, settle } from "../../src/limits/meter.ts";
 import { counterOf, hourOf } from "../../src/limits/window.ts";
-import { BROKER_ACCOUNT_IDLE_MS, BROKER_ACCOUNTS, RECORD_MISS_TTL_MS } from "../../src/constants.ts";
+import { BROKER_ACCOUNT_IDLE_MS, BROKER_ACCOUNTS, BROKER_TIMEOUT_MS, RECORD_MISS_TTL_MS } from "../../src/constants.ts";
 import { proxyRecord } from "../support/proxy-record.ts";
 
 /** What a broker keeps and for how long, how often it asks, and what it says when it cannot. */
@@ -259,6 +259,36 @@ describe("a meter that cannot be reached", () => {
     expect(await lab.broker.acquire("default/lin_2", asking(), false)).toMatchObject({ outcome: "granted" });
     vi.advanceTimersByTime(1_000);
     expect(await lab.broker.acquire("default/lin_1", asking(), false)).toMatchObject({ outcome: "granted" });
+  });
+});
+
+describe("a caller that has given up, since the meter took too long", () => {
+  test("is handed nothing: the units stay for those who come next, and it is charged by the meter alone", async () => {
+    const lab = new Lab();
+    lab.latencyMs = BROKER_TIMEOUT_MS;
+    const asked = lab.broker.acquire("default/lin_1", asking({ cost: 30 }), false);
+    const met = lab.broker.introduce(introduction({ cost: 30 }));
+    await vi.advanceTimersByTimeAsync(2 * BROKER_TIMEOUT_MS);
+    expect([await asked, await met]).toEqual([null, null]);
+    const { length } = lab.asked;
+    expect(await lab.broker.acquire("default/lin_1", asking({ cost: 20 }), false)).toMatchObject({
+      outcome: "granted",
+    });
+    expect(lab.asked).toHaveLength(length);
+    await lab.broker.releaseIdle();
+    await vi.advanceTimersByTimeAsync(10_000);
+    await lab.broker.releaseIdle();
+    expect(lab.used("default/lin_1")).toBe(20);
+  });
+
+  test("while it waited for another's call, the same", async () => {
+    const lab = new Lab();
+    lab.latencyMs = BROKER_TIMEOUT_MS;
+    const first = lab.broker.acquire("default/lin_1", asking({ limits: [] }), false);
+    const second = lab.broker.acquire("default/lin_1", asking({ limits: [], holder: "isolate-2" }), false);
+    await vi.advanceTimersByTimeAsync(BROKER_TIMEOUT_MS);
+    expect([await first, await second]).toEqual([null, null]);
+    expect(lab.asked).toHaveLength(1);
   });
 });
 

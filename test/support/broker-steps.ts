@@ -9,6 +9,8 @@ export type Step =
   | { readonly do: "renew"; readonly broker: number }
   /** One of the calls on their way reaches the meter, or its answer the broker; or it is lost. */
   | { readonly do: "move" | "lose"; readonly which: number }
+  /** An answer reaches the broker when the isolate has given up. */
+  | { readonly do: "giveUp"; readonly which: number }
   | { readonly do: "wait"; readonly ms: number }
   /** An isolate, or a broker, hands back what it holds. */
   | { readonly do: "release"; readonly isolate: number }
@@ -31,6 +33,7 @@ export const stepsArbitrary: fc.Arbitrary<Step[]> = fc.array(
     { weight: 1, arbitrary: fc.record({ do: fc.constant("renew" as const), broker: index }) },
     { weight: 8, arbitrary: fc.record({ do: fc.constant("move" as const), which: fc.nat(9) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("lose" as const), which: fc.nat(9) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("giveUp" as const), which: fc.nat(9) }) },
     { weight: 3, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(1, 100, 700, 2_500) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("release" as const), isolate: index }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("sendHome" as const), broker: index }) },

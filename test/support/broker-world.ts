@@ -5,10 +5,9 @@ import {
   answerWithMeters,
   askMeter,
   type BrokerAccount,
+  keepAnswer,
   newBrokerAccount,
-  noteRecord,
   noteReport,
-  takeMetersAnswer,
   unnoteReport,
 } from "../../src/limits/broker.ts";
 import { type Lease, newLease, type Payment, release, unspend } from "../../src/limits/lease.ts";
@@ -86,6 +85,8 @@ export class BrokerWorld {
         return this.#renew(step.broker % 2);
       case "move":
         return this.#move(step.which);
+      case "giveUp":
+        return this.#giveUp(step.which);
       case "lose":
         return this.#lose(step.which);
       case "wait":
@@ -222,10 +223,7 @@ export class BrokerWorld {
   #deliver({ broker, pledge, waiting }: Call, answer: AcquireAnswer): void {
     const account = this.#broker(broker);
     if (waiting === null) {
-      if (answer.outcome === "stale") {
-        oweAgain(account.lease, pledge);
-        noteRecord(account, answer.record);
-      } else takeMetersAnswer(account, pledge, answer, this.now);
+      keepAnswer(account, pledge, answer, this.now);
       return;
     }
     const told = answerWithMeters(account, waiting.pledge.request, { pledge, answer, now: this.now });
@@ -259,6 +257,18 @@ export class BrokerWorld {
         `an admission on generation ${generation} outlives the meter's word by ${this.now + validForMs - until} ms`,
       );
     }
+  }
+
+  /** Nobody waits for it any more: what it brings is the broker's. */
+  #giveUp(which: number): void {
+    const at = which % Math.max(1, this.calls.length);
+    const call = this.calls[at];
+    if (call === undefined || call.answer === null || call.waiting === null) return;
+    this.calls.splice(at, 1);
+    const account = this.#broker(call.broker);
+    keepAnswer(account, call.pledge, call.answer, this.now);
+    unnoteReport(account, call.waiting.pledge.request);
+    oweAgain(call.waiting.isolate.lease, call.waiting.pledge);
   }
 
   /** On its way there, or its answer on the way back. */
