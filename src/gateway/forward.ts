@@ -68,16 +68,18 @@ const NOTHING: Traffic = { bytesIn: () => 0, bytesOut: () => 0, ended: null };
 
 export async function forward(input: ForwardInput): Promise<Forwarded> {
   const { request, route } = input;
-  const url = upstreamUrl(route.upstream, request.url, route.keyInQuery);
+  // Read once each: the runtime makes them anew each time.
+  const { method, url: requestUrl } = request;
+  const url = upstreamUrl(route.upstream, requestUrl, route.keyInQuery);
   if (!url.ok) return refuseTarget(input, url.error);
-  const upgrade = isWebSocketUpgrade(request.method, input.survey.fields.get("upgrade"));
+  const upgrade = isWebSocketUpgrade(method, input.survey.fields.get("upgrade"));
   const body = readBody(request, input.survey, route.maxBodyBytes);
   if ("failure" in body) return { ok: false, failure: body.failure, upstreamMs: null, traffic: NOTHING };
   const exchange = startExchange(request, body, route);
-  const headers = originHeaders(input, upgrade);
+  const headers = originHeaders(input, requestUrl, upgrade);
   const sentAt = Date.now();
   try {
-    const upstream = await send(input, { url: url.value, headers, body, signal: exchange.signal });
+    const upstream = await send(input, { url: url.value, method, headers, body, signal: exchange.signal });
     exchange.disarm();
     const headersAt = Date.now();
     if (upstream.status > 599) {
@@ -85,8 +87,8 @@ export async function forward(input: ForwardInput): Promise<Forwarded> {
       return failed(input, "unreachable", headersAt - sentAt, body);
     }
     const ownMs = input.timingSince === null ? null : sentAt - input.timingSince;
-    const answered = countAnswer(request, upstream);
-    const details = { admission: input.admission, requestId: input.requestId, method: request.method, ownMs };
+    const answered = countAnswer(method, upstream);
+    const details = { admission: input.admission, requestId: input.requestId, method, ownMs };
     const response = buildAnswer(upstream, answered.body, details);
     return { ok: true, response, upstreamMs: headersAt - sentAt, traffic: trafficOf(body, answered) };
   } catch (error) {
@@ -153,8 +155,9 @@ function startExchange(request: Request, body: RequestBody, route: ForwardRoute)
     why ??= reason;
     controller.abort();
   };
-  if (request.signal.aborted) cut("gone");
-  request.signal.addEventListener("abort", () => cut("gone"));
+  const { signal: client } = request;
+  if (client.aborted) cut("gone");
+  client.addEventListener("abort", () => cut("gone"));
   // An upload of known length is not seen going by, so it has its time in advance; one that is counted moves the deadline.
   const uploadMs = body.length === null ? 0 : (body.length / MIN_UPLOAD_BYTES_PER_SECOND) * 1_000;
   let timer = setTimeout(() => onDeadline(), route.timeoutMs + uploadMs);
@@ -171,21 +174,23 @@ function startExchange(request: Request, body: RequestBody, route: ForwardRoute)
 
 interface Outgoing {
   readonly url: string;
+  readonly method: string;
   readonly headers: Headers;
   readonly body: RequestBody;
   readonly signal: AbortSignal;
 }
 
-async function send(input: ForwardInput, { url, headers, body, signal }: Outgoing): Promise<Response> {
+/** The origin's answer, as soon as its headers are there. Throws or rejects where there is none. */
+function send(input: ForwardInput, { url, method, headers, body, signal }: Outgoing): Promise<Response> {
   const { request, env } = input;
   const { target } = input.route.upstream;
   // `manual`: the origin's bytes are passed on as they are coded, never unpacked and packed again.
   const common = { headers, redirect: "manual", signal, encodeResponseBody: "manual" } as const;
-  const method = body.onGet ? {} : { method: request.method, body: body.stream };
+  const content = body.onGet ? {} : { method, body: body.stream };
   const to = body.onGet ? new Request(url, request) : url;
-  if (target.kind === "service") return await serviceOf(env, target.binding).fetch(to, { ...common, ...method });
+  if (target.kind === "service") return serviceOf(env, target.binding).fetch(to, { ...common, ...content });
   // The zone's cache knows nothing of keys: it would answer one owner with what another was told.
-  return await fetch(to, { ...common, ...method, cache: "no-store" });
+  return fetch(to, { ...common, ...content, cache: "no-store" });
 }
 
 function serviceOf(env: Env, binding: string): Fetcher {
@@ -201,9 +206,9 @@ interface CountedAnswer {
   readonly counted: CountedBody | null;
 }
 
-function countAnswer(request: Request, upstream: Response): CountedAnswer {
+function countAnswer(method: string, upstream: Response): CountedAnswer {
   const { body } = upstream;
-  if (body === null || request.method === "HEAD") return { body, length: 0, counted: null };
+  if (body === null || method === "HEAD") return { body, length: 0, counted: null };
   const length = declaredLength(upstream.headers.get("content-length"));
   if (length !== null) return { body, length, counted: null };
   const counted = countBody(body, { maxBytes: Infinity });

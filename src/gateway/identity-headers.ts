@@ -5,7 +5,7 @@ import type { Survey } from "./survey.ts";
 /** What the origin is told about the caller, and what it is not told. */
 
 export interface OriginHeaderInput {
-  readonly request: Request;
+  readonly request: { readonly headers: Headers };
   readonly survey: Survey;
   /** `null`: nobody's request (a preflight); no identity is told. */
   readonly admission: Admission | null;
@@ -23,7 +23,7 @@ export interface OriginHeaderInput {
  * 12,000; a field that is set here 4,000, and 8,000 more to send it, most of what Latchkey adds to a request.
  * With `upgrade` the request asks for a WebSocket: `Upgrade` is for the origin too.
  */
-export function originHeaders(input: OriginHeaderInput, upgrade: boolean): Headers {
+export function originHeaders(input: OriginHeaderInput, requestUrl: string, upgrade: boolean): Headers {
   const headers = new Headers(input.request.headers);
   for (const name of input.survey.withheld) headers.delete(name);
   if (input.admission !== null) setIdentity(headers, input.admission.record);
@@ -32,7 +32,7 @@ export function originHeaders(input: OriginHeaderInput, upgrade: boolean): Heade
   if (!input.traceContinued && input.survey.fields.has("tracestate")) headers.delete("tracestate");
   // Replaced, never appended to: whoever stands behind must be able to trust all of it.
   if (input.clientIp !== null) headers.set("x-forwarded-for", input.clientIp);
-  const { protocol, host } = addressOf(input.request.url);
+  const { protocol, host } = addressOf(requestUrl);
   headers.set("x-forwarded-proto", protocol);
   headers.set("x-forwarded-host", host);
   if (upgrade) headers.set("upgrade", "websocket");

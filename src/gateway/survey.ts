@@ -68,7 +68,7 @@ export function surveyRequest(request: Surveyed, presentedKey: string | null): R
   request.headers.forEach((value, name) => {
     bytes += name.length + value.length + LINE_OVERHEAD_BYTES;
     fields.set(name, value);
-    if (isWithheld(name) || (presentedKey !== null && value.includes(presentedKey))) withheld.push(name);
+    if (staysHere(name) || (presentedKey !== null && holds(value, presentedKey))) withheld.push(name);
   });
   if (bytes > MAX_HEADER_BYTES) {
     return err({
@@ -82,6 +82,24 @@ export function surveyRequest(request: Surveyed, presentedKey: string | null): R
     if (basicHolds(authorization, presentedKey)) withheld.push("authorization");
   }
   return ok({ withheld, fields });
+}
+
+/** Most values are shorter than a key, and need no search. */
+function holds(value: string, presentedKey: string): boolean {
+  return value.length >= presentedKey.length && value.includes(presentedKey);
+}
+
+/** Verdicts on names that were met: clients send the same few again and again. Bounded, since a client may send any. */
+const verdicts = new Map<string, boolean>();
+const MAX_VERDICTS = 500;
+const MAX_VERDICT_CHARACTERS = 64;
+
+function staysHere(name: string): boolean {
+  const known = verdicts.get(name);
+  if (known !== undefined) return known;
+  const verdict = isWithheld(name);
+  if (verdicts.size < MAX_VERDICTS && name.length <= MAX_VERDICT_CHARACTERS) verdicts.set(name, verdict);
+  return verdict;
 }
 
 /** CGI and its descendants read `X_Latchkey_Owner` and `X-Latchkey-Owner` as one name; so both are looked at alike. */

@@ -31,15 +31,31 @@ export function upstreamUrl(
   if (target.kind === "unset") return err(`the variable ${target.variable} is empty`);
   const { path, query } = split(requestUrl);
   if (!path.startsWith("/")) return err("the request target has no path");
-  const base = target.kind === "url" ? withoutSlash(target.url.pathname) : "";
+  const { origin, base } = target.kind === "url" ? partsOf(target.url) : { origin: originOf(requestUrl), base: "" };
   const rest = place.stripPrefix ? withoutPrefix(path, place.pathPrefix) : path;
-  const origin = target.kind === "url" ? target.url.origin : originOf(requestUrl);
   const kept = keyInQuery === null ? query : withoutParameter(query, keyInQuery);
   const url = origin + base + rest + kept;
   // Without a base or a prefix to climb out of, the path may be whatever the routes have allowed.
   const confined = base !== "" || place.stripPrefix;
   if (confined && DOT_SEGMENT.test(path)) return err("the path has dot segments, and the upstream has a base path");
   return ok(url);
+}
+
+interface UrlParts {
+  readonly origin: string;
+  /** The path without a slash at the end. */
+  readonly base: string;
+}
+
+/** An upstream's, read once: a `URL` of the runtime makes each part anew each time it is asked. */
+const knownParts = new WeakMap<URL, UrlParts>();
+
+function partsOf(url: URL): UrlParts {
+  const known = knownParts.get(url);
+  if (known !== undefined) return known;
+  const parts = { origin: url.origin, base: withoutSlash(url.pathname) };
+  knownParts.set(url, parts);
+  return parts;
 }
 
 function split(url: string): { readonly path: string; readonly query: string } {

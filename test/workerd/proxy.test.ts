@@ -204,6 +204,22 @@ describe("bounds", () => {
   });
 });
 
+test("what stays here is the same the first time, the second time, and after more names than are remembered", () => {
+  const withheldOf = (name: string): readonly string[] => {
+    const survey = surveyRequest(new Request("https://api.test/", { headers: { [name]: "1" } }), null);
+    return survey.ok ? survey.value.withheld : [];
+  };
+  const judge = (mark: string): void => {
+    for (const name of ["x-latchkey-owner", `x_latchkey-${mark}`, "x_real_ip", `x-forwarded-${mark}`, "upgrade"])
+      expect(withheldOf(name), name).toEqual([name]);
+    for (const name of ["accept", `x-${mark}`, `y_${mark}`]) expect(withheldOf(name), name).toEqual([]);
+  };
+  judge("a");
+  judge("a");
+  for (let index = 0; index < 600; index++) withheldOf(`x-name-${index}`);
+  judge("b");
+});
+
 describe("the upstream's URL", () => {
   test.each([
     [place("http://o.test"), "https://api.test/a%2Fb/?x=%20", "http://o.test/a%2Fb/?x=%20"],
