@@ -141,11 +141,12 @@ export function modestCell({ modest }: ScaleResults): ModestCell | undefined {
 
 export function scaleTargets(results: ScaleResults): Target[] {
   const [ample, half, modest] = [hottest(results, "ample"), hottest(results, "half"), modestCell(results)?.result];
-  if (ample === undefined || half === undefined || half.ratio === null || modest === undefined) return [];
+  if (ample === undefined || half === undefined || modest === undefined) return [];
+  const ratio = half.ratio?.least ?? Number.NaN;
   const rate = `${figure(ample.requestsPerSecond)} requests/s`;
   const calls = Math.max(ample.maxCallsPerObjectPerSecond, half.maxCallsPerObjectPerSecond);
   const over = results.hot.filter(({ result }) => result.overLimit).length;
-  const revoke = half.lastAdmissionAfterRevokeMs ?? 0;
+  const revoke = ample.lastAdmissionAfterRevokeMs ?? Number.NaN;
   const about = (name: string, wanted: string, measured: string, held: boolean): Target => ({
     name,
     wanted,
@@ -163,8 +164,8 @@ export function scaleTargets(results: ScaleResults): Target[] {
     about(
       "admitted ÷ limit, twice the limit offered, brokers",
       `≥ ${RATIO_LEAST}`,
-      half.ratio.least.toFixed(4),
-      half.ratio.least >= RATIO_LEAST,
+      Number.isNaN(ratio) ? "cut short: nearly every request asked" : ratio.toFixed(4),
+      ratio >= RATIO_LEAST,
     ),
     about("last admission after a revocation, same key", "≤ 5,000 ms", `${ms(revoke)} ms`, revoke <= REVOCATION_MAX_MS),
     about(

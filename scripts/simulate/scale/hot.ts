@@ -27,6 +27,9 @@ export interface HotResult {
   readonly topology: Topology;
   readonly requestsPerSecond: number;
   readonly offered: number;
+  readonly measuredMs: number;
+  /** `false`: cut short, since nearly every request had to ask. */
+  readonly isWhole: boolean;
   readonly meter: ObjectLoad;
   readonly broker: ObjectLoad;
   readonly maxCallsPerObjectPerSecond: number;
@@ -52,6 +55,9 @@ const INTO_WINDOW_MS = 2_000;
 const WATCH_AFTER_REVOKE_MS = 6_000;
 /** Arrivals are kept in a ring of milliseconds. */
 const RING_MS = 8_192;
+const SLICE_MS = 250;
+const SETTLE_HAPPENINGS_MAX = 1_500_000;
+const MEASURE_HAPPENINGS_MAX = 1_000_000;
 
 export async function runHot(options: HotOptions): Promise<HotResult> {
   const world = new World({ seed: options.seed, startAt: START - options.settleMs, serviceMs: 0 });
@@ -114,15 +120,27 @@ class HotRun {
       time.at(at + 1, driver, tick);
     };
     time.at(Math.floor(time.now) + 1, driver, tick);
-    await time.run(START);
+    await this.#runUntil(START, SETTLE_HAPPENINGS_MAX);
+    const begin = time.now;
     for (const host of objects.hosts.values()) host.resetCounts();
     kv.reads = 0;
     this.#tally.isCounting = true;
-    await time.run(START + measureMs);
+    const isWhole = await this.#runUntil(begin + measureMs, MEASURE_HAPPENINGS_MAX);
     this.#tally.isCounting = false;
-    const result = this.#result();
-    const lastAdmissionAfterRevokeMs = this.#options.revokes ? await this.#revoke(key) : null;
+    const result = this.#result(begin, isWhole);
+    const revokes = this.#options.revokes && isWhole;
+    const lastAdmissionAfterRevokeMs = revokes ? await this.#revoke(key) : null;
     return { ...result, lastAdmissionAfterRevokeMs, happenings: time.happenings };
+  }
+
+  /** `false` when it was cut short: where each request asks somebody, following them all takes longest and tells no more. */
+  async #runUntil(until: number, happeningsMax: number): Promise<boolean> {
+    const { time } = this.#world;
+    const most = time.happenings + happeningsMax;
+    do {
+      await time.run(Math.min(time.now + SLICE_MS, until));
+    } while (time.now < until && time.happenings < most);
+    return time.now >= until;
   }
 
   #plan(slot: number, at: number, driver: Actor): void {
@@ -149,13 +167,14 @@ class HotRun {
     return Math.max(0, lastAt - toldAt);
   }
 
-  #result(): Omit<HotResult, "lastAdmissionAfterRevokeMs" | "happenings"> {
-    const { topology, requestsPerSecond, limit, measureMs } = this.#options;
+  #result(begin: number, isWhole: boolean): Omit<HotResult, "lastAdmissionAfterRevokeMs" | "happenings"> {
+    const { topology, requestsPerSecond, limit } = this.#options;
     const tally = this.#tally;
-    const meter = loadOf(this.#world, "KEY_METER");
-    const broker = loadOf(this.#world, "LEASE_BROKER");
-    const windows = tally.windowsWithin(START, START + measureMs);
-    const windowMs = windows.length === 0 ? 0 : measureMs / windows.length;
+    const measuredMs = this.#world.time.now - begin;
+    const meter = loadOf(this.#world, "KEY_METER", measuredMs);
+    const broker = loadOf(this.#world, "LEASE_BROKER", measuredMs);
+    const windows = tally.windowsWithin(begin, begin + measuredMs);
+    const windowMs = windows.length === 0 ? 0 : measuredMs / windows.length;
     const reachable = Math.min(limit.limit, (requestsPerSecond * windowMs) / 1_000);
     const admitted = windows.map((window) => window.admitted / reachable);
     const handled = tally.requests + tally.refused + tally.unavailable;
@@ -163,6 +182,8 @@ class HotRun {
       topology,
       requestsPerSecond,
       offered: this.#offered,
+      measuredMs,
+      isWhole,
       meter,
       broker,
       maxCallsPerObjectPerSecond: Math.max(meter.maxCallsPerSecond, broker.maxCallsPerSecond),

@@ -101,7 +101,7 @@ async function drive(world: World, options: SpreadOptions): Promise<SpreadResult
   world.kv.reads = 0;
   tally.isCounting = true;
   await time.run(START + measureMs);
-  return resultOf(world, tally, topology);
+  return resultOf(world, tally, { topology, measureMs });
 }
 
 export function configOf(topology: Topology): GatewayConfig {
@@ -126,9 +126,13 @@ function useKey(key: ScaleKey, regions: number, random: Random): UsedKey {
 
 const pickByWeight = createWeightedPick(COLOS.map(({ weight }) => weight));
 
-function resultOf(world: World, tally: Tally, topology: Topology): SpreadResult {
-  const meter = loadOf(world, "KEY_METER");
-  const broker = loadOf(world, "LEASE_BROKER");
+function resultOf(
+  world: World,
+  tally: Tally,
+  { topology, measureMs }: Pick<SpreadOptions, "topology" | "measureMs">,
+): SpreadResult {
+  const meter = loadOf(world, "KEY_METER", measureMs);
+  const broker = loadOf(world, "LEASE_BROKER", measureMs);
   const { cold, asked } = tally.waits;
   const warm = Array.from({ length: tally.served.warm }, () => 0);
   const all = [...warm, ...cold, ...asked];

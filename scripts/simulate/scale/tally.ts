@@ -1,6 +1,7 @@
 import { PRICE_SHEET, type Units } from "../../../src/usage/price-sheet.ts";
 import type { Limit } from "../../../src/limits/limit.ts";
 import { windowAt } from "../../../src/limits/window.ts";
+import type { ObjectHost } from "../platform/objects.ts";
 import type { World } from "../platform/world.ts";
 
 /** What a large scenario counts, from the moment that it has settled. */
@@ -75,17 +76,22 @@ export interface ObjectLoad {
   readonly busySeconds: number;
 }
 
-export function loadOf(world: World, binding: string): ObjectLoad {
+export function loadOf(world: World, binding: string, measuredMs: number): ObjectLoad {
   const hosts = world.objects.ofBinding(binding).filter(({ calls }) => calls > 0);
   const sum = (of: (host: (typeof hosts)[number]) => number): number =>
     hosts.reduce((total, host) => total + of(host), 0);
   return {
     objects: hosts.length,
     calls: sum(({ calls }) => calls),
-    maxCallsPerSecond: hosts.reduce((most, host) => Math.max(most, host.maxCallsPerSecond), 0),
+    maxCallsPerSecond: hosts.reduce((most, host) => Math.max(most, perSecond(host, measuredMs)), 0),
     rowsWritten: sum(({ storage }) => storage.rowsWritten),
     busySeconds: sum(({ busyMs }) => busyMs) / 1_000,
   };
+}
+
+/** The most in one second; where less than that was measured, at the rate that was seen. */
+function perSecond({ calls, maxCallsPerSecond }: ObjectHost, measuredMs: number): number {
+  return measuredMs < 1_000 ? Math.round((calls * 1_000) / measuredMs) : maxCallsPerSecond;
 }
 
 /** The part of the bill that a topology decides: KV, objects, rows. The request, its CPU, queue and logs are the same for all. */
