@@ -3,6 +3,7 @@ import { KeyMeter } from "../../../durable-objects/key-meter/key-meter.ts";
 import { KeyRegistry } from "../../../durable-objects/key-registry/key-registry.ts";
 import { LeaseBroker } from "../../../durable-objects/lease-broker/lease-broker.ts";
 import { UsageLedger } from "../../../durable-objects/usage-ledger/usage-ledger.ts";
+import { randomBytes } from "../../../src/platform/random.ts";
 import { createRandom, type Random } from "../clock/random.ts";
 import { Actor, VirtualTime } from "../clock/virtual-time.ts";
 import { type Colo, coloByCode } from "./colos.ts";
@@ -21,6 +22,13 @@ const CLASSES: Readonly<Record<string, ObjectClass>> = {
   HASH_CLAIMS: HashClaims,
   LEASE_BROKER: LeaseBroker,
 };
+
+const RANDOM_POOL_BYTES = 1_024;
+
+/** The product keeps random bytes in store. What an earlier world has left of them is taken away, so that this one draws its own. */
+function emptyRandomPool(): void {
+  randomBytes(RANDOM_POOL_BYTES);
+}
 
 /** Where the control API is used from, and the queue is consumed. */
 const HOME = "IAD";
@@ -49,6 +57,7 @@ export class World {
   readonly #drawOffset: (name: string, random: Random) => number;
 
   constructor(options: WorldOptions) {
+    emptyRandomPool();
     this.random = createRandom(options.seed);
     this.#drawOffset = options.clockOffsetMs ?? (() => 0);
     this.time = new VirtualTime(options.startAt, this.random);
