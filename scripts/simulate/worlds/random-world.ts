@@ -13,6 +13,7 @@ import { Auditor, type Admitted, type Violation } from "./auditor.ts";
 import { Operator } from "./operator.ts";
 import { drawPlan, isCalm, type WorldPlan } from "./plan.ts";
 import { type Plant, tamperWith } from "./plants.ts";
+import { primeConsumer } from "./prime.ts";
 import { Trace } from "./trace.ts";
 import { planTrouble } from "./trouble.ts";
 import { planTraffic, type TrafficRequest } from "./traffic.ts";
@@ -38,6 +39,7 @@ const MAX_SETTLING_ROUNDS = 20;
 let workspaces = 0;
 
 export async function runWorld(seed: number, plant: Plant | null): Promise<WorldResult> {
+  await primeConsumer();
   const plan = drawPlan(createRandom(seed ^ 0x5eed));
   const run = new WorldRun(seed, plan, plant);
   try {
