@@ -20,7 +20,7 @@ export interface TroubleInput {
   readonly step: (which: number, ms: number) => void;
 }
 
-const STEPS_MS = [-1_800_000, -10_000, -3_000, -400, 400, 3_000, 1_800_000] as const;
+const STEPS_MS = [-600_000, -10_000, -3_000, -400, 400, 3_000, 600_000] as const;
 const PARTITION_MEAN_MS = 4_000;
 
 export function planTrouble(input: TroubleInput): void {
