@@ -26,7 +26,7 @@ export const BROKER_ACCOUNT_IDLE_MS = 60_000;
 /** Brokers of a region, each for a part of the keys: four bear some 2,000 requests a second that meet a cold isolate, and few brokers know more keys each. */
 export const DEFAULT_BROKER_SHARDS = 4;
 export const MAX_BROKER_SHARDS = 256;
-/** Brokers that a key has in a region once it is hot, by location: none of them is asked by all isolates. */
+/** Brokers that a key has in a region. All isolates of a location ask the same one, and no broker is asked by all locations. */
 export const BROKER_LANES = 8;
 
 /** One KV read: p99 of a cold read is about 250 ms; past this the policy for an unreachable store applies. */

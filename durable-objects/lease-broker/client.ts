@@ -14,7 +14,7 @@ type Brokers = Env["LEASE_BROKER"];
 /** Where a broker lives, and which of its kind there it is. */
 export interface BrokerName {
   readonly region: DurableObjectLocationHint | null;
-  /** 0 is everyone's; a key that is hot somewhere has the others, see `laneOf`. */
+  /** By location: all isolates of one ask the same lane. */
   readonly lane: number;
   readonly shard: number;
 }

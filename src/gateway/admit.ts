@@ -70,8 +70,11 @@ export type AdmitOutcome =
   | { readonly outcome: "stale"; readonly record: EdgeRecord }
   | { readonly outcome: "unavailable" };
 
-/** Concurrent requests may empty a hand between two looks at it; more rounds than this means a bug or a flood. */
-const MAX_ROUNDS = 4;
+/**
+ * How often a request asks. Others may empty a hand between two looks at it, and a window of a second may end while a meter
+ * half a world away is asked, time and again; more rounds than this mean a bug or a flood.
+ */
+const MAX_ROUNDS = 8;
 
 /** One meter that the request draws on: its lineage's, or its owner's. */
 interface Account extends AccountAddress {
@@ -86,7 +89,7 @@ interface Account extends AccountAddress {
 
 export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<AdmitOutcome> {
   const accounts = openAccounts(input, parts.book);
-  for (let round = 0; round < MAX_ROUNDS; round++) {
+  for (let round = 0; ; round++) {
     const now = Date.now();
     takeBackLapsed(accounts, now);
     const pending = accounts.filter((account) => account.payment === null && !stands(account, input, now));
@@ -101,13 +104,14 @@ export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<A
         degraded: false,
         asked: round > 0 || input.prepaid !== null,
       });
-
+    if (round === MAX_ROUNDS) {
+      refundPaid(accounts, input, parts);
+      return { outcome: "unavailable" };
+    }
     const answers = await Promise.all(pending.map((account) => ask(account, input, parts)));
     const verdict = await conclude(answers, accounts, input, parts);
     if (verdict !== null) return verdict;
   }
-  refundPaid(accounts, input, parts);
-  return { outcome: "unavailable" };
 }
 
 /** Whether the key still stands, by asking the meter: nothing is charged. */
@@ -255,8 +259,10 @@ async function conclude(
  * Whether policy lets a known-good key go on without its meter. Even then only units that the meter has handed out are
  * spent: grace stretches how long an admission stands, never a limit.
  */
-function hasGrace({ lease, limits }: Account, { policy, cost }: AdmitInput, now: number): boolean {
+function hasGrace({ lease, limits, generation }: Account, { policy, cost }: AdmitInput, now: number): boolean {
   if (policy.onMeterUnavailable === "closed" || lease.grantedAt === 0) return false;
+  // Granted on a newer record than the one in hand: that one is not known to be good.
+  if (lease.generation !== generation) return false;
   return now < lease.validUntil + policy.graceMs && covers(lease, limits ?? lease.limits, cost, now);
 }
 

@@ -7,14 +7,13 @@ import {
   releaseThrough,
   shardOf,
 } from "../../durable-objects/lease-broker/client.ts";
-import { BROKER_LANES, LEASE_BOOK_ENTRIES, METER_UNREACHABLE_MEMORY_MS } from "../constants.ts";
+import { BROKER_LANES, METER_UNREACHABLE_MEMORY_MS } from "../constants.ts";
 import type { KeyId } from "../keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../limits/acquire.ts";
 import type { Introduced, Introduction } from "../limits/introduction.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
 import type { Place } from "./place.ts";
-import { dropOldestAt } from "./record-cache.ts";
 
 /** Who is asked: the broker nearby, or the home meter. Whoever asks cannot tell which of them answered. */
 
@@ -59,34 +58,18 @@ export interface BrokerSettings {
   readonly place: () => Place | null;
 }
 
-/** An isolate that wishes for this many units at once sees the key hot: some six requests a second, here alone. */
-const HOT_WISH_UNITS = 32;
-/** It goes on asking that lane for so long: what the lane's broker still holds of a limit must not be out of its reach. */
-const HOT_MEMORY_MS = 10_000;
-
 /** Brokers first, home meters where a broker is of no use or of no help. */
 export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, settings: BrokerSettings): Meters {
   const home = homeMeters(env);
   const brokers = env.LEASE_BROKER;
   /** Brokers that failed a moment ago: nobody waits for them. */
   const unreachable = new Map<string, number>();
-  /** Accounts that are hot here, by `shardKey`, and until when they are taken to be. */
-  const hotUntil = new Map<string, number>();
-
-  const noteWish = (shardKey: string, want: number): void => {
-    if (want < HOT_WISH_UNITS) return;
-    hotUntil.delete(shardKey);
-    dropOldestAt(hotUntil, LEASE_BOOK_ENTRIES);
-    hotUntil.set(shardKey, Date.now() + HOT_MEMORY_MS);
-  };
   const brokerOf = (shardKey: string): BrokerName | null => {
     const place = settings.place();
     if (place === null) return null;
     const { region, colo } = place;
-    const now = Date.now();
-    const hot = colo !== "" && (hotUntil.get(shardKey) ?? 0) > now;
-    const name = { region, lane: hot ? laneOf(colo) : 0, shard: shardOf(shardKey, settings.shards) };
-    return (unreachable.get(nameOf(name)) ?? 0) > now ? null : name;
+    const name = { region, lane: shardOf(colo, BROKER_LANES), shard: shardOf(shardKey, settings.shards) };
+    return (unreachable.get(nameOf(name)) ?? 0) > Date.now() ? null : name;
   };
   const giveUp = (name: BrokerName, error: unknown): void => {
     counters.brokerFailures++;
@@ -97,7 +80,6 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
   return {
     async acquire(account, request, fresh) {
       // Strict: each request is the home meter's to admit. A look goes through the broker, which may hold units of this limit.
-      noteWish(account.shardKey, request.want);
       const broker = request.ttlMs === 0 ? null : brokerOf(account.shardKey);
       if (broker === null) return await home.acquire(account, request, fresh);
       counters.brokerCalls++;
@@ -133,9 +115,4 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
       }
     },
   };
-}
-
-/** A key that is hot in many places has brokers by location there, so that none of them is asked by all. */
-function laneOf(colo: string): number {
-  return 1 + shardOf(colo, BROKER_LANES);
 }

@@ -30,17 +30,10 @@ describe("more than a limit, by asking about one key many times at once", () => 
     expect(await validOf(key, 100)).toBe(10);
   });
 
-  test("twenty such batches at once get no more than the limit, and what they left is there a lease later", async () => {
+  test("twenty such batches at once get the limit exactly", async () => {
     const { key } = await target.api.issue({ limits: limits(1_000) });
     const valid = await Promise.all(Array.from({ length: 20 }, () => validOf(key, 100)));
-    let passed = valid.reduce((sum, each) => sum + each, 0);
-    expect(passed).toBeLessThanOrEqual(1_000);
-    // The key turned hot in the middle: what the broker held that was asked before comes back when its lease ends. It is a
-    // twentieth of the limit at most.
-    expect(passed).toBeGreaterThanOrEqual(950);
-    const ask = async (): Promise<number> => (passed += await validOf(key, 20));
-    await expect.poll(ask, { timeout: 15_000, interval: 1_000 }).toBe(1_000);
-    expect(await ask()).toBe(1_000);
+    expect(valid.reduce((sum, each) => sum + each, 0)).toBe(1_000);
   });
 });
 

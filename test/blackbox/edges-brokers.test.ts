@@ -80,7 +80,7 @@ async function resetCalls(): Promise<void> {
 /** Every broker that may know the key. */
 function brokersOf({ key }: IssuedKey): string[] {
   const shard = shardOf(digestKey(key), DEFAULT_BROKER_SHARDS);
-  const lanes = Array.from({ length: BROKER_LANES + 1 }, (_, lane) => lane);
+  const lanes = Array.from({ length: BROKER_LANES }, (_, lane) => lane);
   return REGIONS.flatMap((region) => lanes.map((lane) => nameOf({ region, lane, shard })));
 }
 

@@ -1,5 +1,4 @@
-import { afterEach, expect, test, vi } from "vitest";
-import { brokeredMeters } from "../../src/gateway/meters.ts";
+import { expect, test } from "vitest";
 import type { GatewayConfig } from "../../src/config.ts";
 import { createIsolate } from "../../src/gateway/isolate.ts";
 import type { AcquireRequest } from "../../src/limits/acquire.ts";
@@ -45,45 +44,14 @@ async function askedBy(leaseBrokers: GatewayConfig["leaseBrokers"]): Promise<Set
 test("nothing said: 4 brokers in a region", async () => {
   const asked = await askedBy(undefined);
   expect(asked.size).toBe(4);
-  expect([...asked].every((name) => name.startsWith("broker oc/0/"))).toBe(true);
+  expect([...asked].every((name) => /^broker oc\/\d+\/\d+$/.test(name))).toBe(true);
 });
 
 test("as many as are said", async () => {
-  expect(await askedBy({ shardsPerRegion: 1 })).toEqual(new Set(["broker oc/0/0"]));
+  expect((await askedBy({ shardsPerRegion: 1 })).size).toBe(1);
   expect((await askedBy({ shardsPerRegion: 4 })).size).toBe(4);
 });
 
 test("false: home meters alone", async () => {
   expect(await askedBy(false)).toEqual(new Set(["meter default/lin_1"]));
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-});
-
-test("a key that is hot keeps its lane for a while, so that what the lane's broker holds of a limit stays within reach", async () => {
-  vi.useFakeTimers({ now: Date.UTC(2026, 10, 23) });
-  const asked: string[] = [];
-  const getByName = (name: string) => {
-    asked.push(name);
-    const granted = { outcome: "granted", validForMs: 4_500, grants: [] } as const;
-    return { acquire: () => Promise.resolve(granted), release: () => Promise.resolve() };
-  };
-  // What `brokeredMeters` calls of a namespace.
-  const env = { LEASE_BROKER: { getByName } } as unknown as Env;
-  const meters = brokeredMeters(env, { shards: 1, place: () => ({ region: "oc", colo: "SYD" }) });
-  const account = { meter: "default/lin_1", keyId: "key_1", shardKey: "hash" } as const;
-  const laneAfter = async (act: () => Promise<unknown>): Promise<string | undefined> => {
-    await act();
-    return asked.at(-1)?.split("/")[1];
-  };
-  const acquire = (want: number) => laneAfter(() => meters.acquire(account, { ...REQUEST, want }, false));
-  expect(await acquire(31)).toBe("0");
-  const lane = await acquire(32);
-  expect(lane).not.toBe("0");
-  // Once it is refused it wishes for nothing, and at the end it hands back.
-  expect(await acquire(0)).toBe(lane);
-  expect(await laneAfter(() => meters.release(account, { holder: "isolate-1", returned: [], spent: [] }))).toBe(lane);
-  vi.advanceTimersByTime(10_000);
-  expect(await acquire(0)).toBe("0");
 });

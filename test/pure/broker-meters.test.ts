@@ -54,12 +54,16 @@ interface Lab {
   readonly homes: ReturnType<typeof namespaceOf>["calls"];
 }
 
-function lab(brokerAnswers: () => unknown, place: Place | null = FRANKFURT, shards = 16): Lab {
+function lab(brokerAnswers: () => unknown, at: Place | null | (() => Place) = FRANKFURT, shards = 16): Lab {
   const brokers = namespaceOf(() => brokerAnswers());
   const homes = namespaceOf((method) => (method === "acquire" ? GRANTED : undefined));
   // Of namespaces the gateway uses `getByName` alone.
   const env = { KEY_METER: homes.namespace, LEASE_BROKER: brokers.namespace } as unknown as Env;
-  return { meters: brokeredMeters(env, { shards, place: () => place }), brokers: brokers.calls, homes: homes.calls };
+  return {
+    meters: brokeredMeters(env, { shards, place: typeof at === "function" ? at : () => at }),
+    brokers: brokers.calls,
+    homes: homes.calls,
+  };
 }
 
 const lost = (): never => {
@@ -88,7 +92,8 @@ describe("a broker that does not answer", () => {
   });
 
   test("is left alone for a second, by all of its accounts; other brokers are not", async () => {
-    const { meters, brokers, homes } = lab(lost, FRANKFURT, 1);
+    let place = FRANKFURT;
+    const { meters, brokers, homes } = lab(lost, () => place, 1);
     await meters.acquire(ACCOUNT, asking(), false);
     await meters.acquire({ ...ACCOUNT, shardKey: "other" }, asking(), false);
     expect(await meters.introduce(introduction())).toBe(null);
@@ -97,8 +102,10 @@ describe("a broker that does not answer", () => {
     // In between it goes to the meter whole: nobody else has heard it.
     expect(homes[1]?.args).toEqual([asking()]);
     expect(homes[2]).toMatchObject({ method: "release", args: [{ holder: "isolate-1", returned: [BACK], spent: [] }] });
-    await meters.acquire(ACCOUNT, asking({ want: 100 }), false);
+    place = { region: "enam", colo: "IAD" };
+    await meters.acquire(ACCOUNT, asking(), false);
     expect(brokers).toHaveLength(2);
+    place = FRANKFURT;
     vi.advanceTimersByTime(1_000);
     await meters.acquire(ACCOUNT, asking(), false);
     expect(brokers).toHaveLength(3);
@@ -142,24 +149,27 @@ describe("who is asked", () => {
     expect([brokers.length, homes.length]).toEqual([0, 2]);
   });
 
-  test("the broker of the region, made there; one of its own location for a key that is hot", async () => {
+  test("the broker of the region, made there, and always the same one for a location, however hot a key is", async () => {
     const { meters, brokers } = lab(() => GRANTED);
-    await meters.acquire(ACCOUNT, asking({ want: 31 }), false);
-    await meters.acquire(ACCOUNT, asking({ want: 32 }), false);
-    const [cool, hot] = brokers.map(({ name }) => name.split("/"));
+    await meters.acquire(ACCOUNT, asking({ want: 0 }), false);
+    await meters.acquire(ACCOUNT, asking({ want: 1_000 }), false);
     expect(brokers.map(({ hint }) => hint)).toEqual(["weur", "weur"]);
-    expect(cool?.slice(0, 2)).toEqual(["weur", "0"]);
-    expect(Number(hot?.[1])).toBeGreaterThan(0);
-    expect(cool?.[2]).toBe(hot?.[2]);
-    const { meters: nameless, brokers: asked } = lab(() => GRANTED, { region: "weur", colo: "" });
-    await nameless.acquire(ACCOUNT, asking({ want: 1_000 }), false);
-    expect(asked[0]?.name).toBe(cool?.join("/"));
+    expect(brokers[1]?.name).toBe(brokers[0]?.name);
+    const lanes = new Set<string | undefined>();
+    for (let colo = 0; colo < 200; colo++) {
+      const other = lab(() => GRANTED, { region: "weur", colo: `C${colo}` });
+      await other.meters.acquire(ACCOUNT, asking(), false);
+      const [region, lane, shard] = (other.brokers[0]?.name ?? "").split("/");
+      expect([region, shard]).toEqual(["weur", brokers[0]?.name.split("/")[2]]);
+      lanes.add(lane);
+    }
+    expect(lanes.size).toBe(8);
   });
 
   test("without a region: brokers that are made wherever they are first asked", async () => {
     const { meters, brokers } = lab(() => GRANTED, { region: null, colo: "" });
     await meters.acquire(ACCOUNT, asking(), false);
-    expect(brokers[0]).toMatchObject({ hint: undefined, name: expect.stringMatching(/^any\/0\/\d+$/) });
+    expect(brokers[0]).toMatchObject({ hint: undefined, name: expect.stringMatching(/^any\/\d+\/\d+$/) });
   });
 
   test("keys are spread over all brokers of a region, and each has one", async () => {
