@@ -37,7 +37,13 @@ export class Change {
     this.now = now;
   }
 
-  /** Meters that have something to hear, in the order of the changes. */
+  /** Nothing changes, and the answer says of an earlier change whether its meter has heard of it. */
+  keepKey(key: StoredKey): StoredKey {
+    this.#meters.add(key.lineageId);
+    return key;
+  }
+
+  /** Meters that have something to hear, or whose hearing is asked about, in the order of the changes. */
   get meters(): readonly string[] {
     return [...this.#meters];
   }

@@ -125,7 +125,7 @@ function renewedExpiry(key: StoredKey, now: EpochMs): EpochMs | null {
 /** For good. A key that was revoked before is answered as it is: the first reason stands. */
 export function revokeKey(change: Change, id: KeyId, reason: RevocationReason, note: string | null): Outcome {
   return withKey(change, id, (key) => {
-    if (key.state === "revoked") return ok(toKeyRecord(key, change.now));
+    if (key.state === "revoked") return ok(toKeyRecord(change.keepKey(key), change.now));
     const lost = checkGeneration(change.context, key);
     if (lost !== null) return lost;
     const next: StoredKey = { ...key, state: "revoked", revokedAt: change.now, revokedReason: reason };
@@ -142,7 +142,7 @@ export function setKeyDisabled(change: Change, id: KeyId, disabled: boolean): Ou
     if (status === "revoked") return fail("conflict", "A revoked key stays revoked.");
     if (status === "expired" && !disabled) return fail("conflict", "An expired key cannot be enabled.");
     const state = disabled ? "disabled" : "active";
-    if (key.state === state) return ok(toKeyRecord(key, change.now));
+    if (key.state === state) return ok(toKeyRecord(change.keepKey(key), change.now));
     const action = disabled ? "key.disable" : "key.enable";
     return ok(toKeyRecord(change.replaceKey(key, { ...key, state }, action, null), change.now));
   });

@@ -90,8 +90,9 @@ export class Broker {
     if (request.ttlMs === 0) return null;
     const account = this.#accountOf({ meter, keyId: request.keyId });
     this.#note(account, request);
+    const since = Date.now();
     try {
-      return await this.#answer(account, request, { fresh, since: Date.now() });
+      return sinceArrival(await this.#answer(account, request, { fresh, since }), since);
     } catch (error) {
       logError(error, { part: "lease-broker" });
       unnoteReport(account, request);
@@ -133,7 +134,7 @@ export class Broker {
       const answer = await this.#answer(account, request, { fresh: false, since });
       if (answer.outcome !== "stale") {
         if (answer.outcome === "granted") records.confirm(asked.hash, Date.now());
-        return { outcome: "known", record, answer };
+        return { outcome: "known", record, answer: sinceArrival(answer, since) };
       }
       record = records.put(asked.hash, answer.record, Date.now());
     }
@@ -281,6 +282,17 @@ export class Broker {
     this.#accounts.set(name, account);
     return account;
   }
+}
+
+/**
+ * Durations of an answer, counted from when the call came and not from now: the caller counts them from before it called, and
+ * would lose the time that the meter took. In a window of a second that may be all of it.
+ */
+function sinceArrival<T extends AcquireAnswer>(answer: T, since: number): T {
+  const heldMs = Date.now() - since;
+  if (answer.outcome !== "granted" || heldMs <= 0) return answer;
+  const grants = answer.grants.map((grant) => ({ ...grant, windowEndsInMs: grant.windowEndsInMs + heldMs }));
+  return { ...answer, validForMs: answer.validForMs + heldMs, grants };
 }
 
 /** It began to wait before `since`, so it has gone to the meter by now: what is handed on would be lost, and charged twice. */

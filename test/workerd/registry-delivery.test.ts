@@ -56,6 +56,30 @@ test("while the meter cannot be told, the key is listed, KV hears nothing, and d
   expect(edge.kv.size).toBe(1);
 });
 
+test("a revocation that is asked for twice is not called delivered before its meter has heard of it", async () => {
+  const lab = openRegistry();
+  const edge = await withFakeEdge(lab);
+  const key = await created(lab);
+  edge.meterFails = true;
+  for (let turn = 0; turn < 2; turn++)
+    expect((await done(lab.api.revoke(key.id, "leaked", null, context()))).delivered).toBe(false);
+  edge.meterFails = false;
+  // The third tries again at once, and does not wait for the alarm.
+  expect((await done(lab.api.revoke(key.id, "leaked", null, context()))).delivered).toBe(true);
+  expect(edge.meter.get(key.id)?.generation).toBe(2);
+});
+
+test("disabling what is disabled says whether the first time was heard", async () => {
+  const lab = openRegistry();
+  const edge = await withFakeEdge(lab);
+  const key = await created(lab);
+  edge.meterFails = true;
+  for (let turn = 0; turn < 2; turn++)
+    expect((await done(lab.api.setDisabled(key.id, true, context()))).delivered).toBe(false);
+  edge.meterFails = false;
+  expect((await done(lab.api.setDisabled(key.id, true, context()))).delivered).toBe(true);
+});
+
 test("while KV refuses writes, the meter already has the change, and is not told again", async () => {
   const lab = openRegistry();
   const edge = await withFakeEdge(lab);
