@@ -149,6 +149,8 @@ test.concurrent("a stopped key is refused within 5 s of the answer, a strict one
       const { key, id } = await target.api.issue({ name, ...input });
       const { use, settled, end } = hammer(key, ways);
       await sleep(700);
+      // A machine with much else to do takes longer for the first ones.
+      for (let tries = 0; use.passed === 0 && tries < 100; tries++) await sleep(100);
       expect(use.passed, name).toBeGreaterThan(0);
       const answeredAt = await stop(id);
       settled(answeredAt);

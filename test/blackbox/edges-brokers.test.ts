@@ -10,10 +10,10 @@ import type { CallCounts, Faults } from "../../scripts/lab/faults.ts";
 /** Lease brokers in three regions, between four isolates and the meters: nearer, and never in the way of a promise. */
 
 const BOUND_MS = 5_000;
-/** The first request that reaches an isolate says where it is. The first two share their brokers. */
+/** The first request that reaches an isolate says where it is. The first two are in one location, and share its brokers. */
 const PLACES = [
   { colo: "FRA", continent: "EU", country: "DE", longitude: "8.68" },
-  { colo: "CDG", continent: "EU", country: "FR", longitude: "2.35" },
+  { colo: "FRA", continent: "EU", country: "FR", longitude: "2.35" },
   { colo: "IAD", continent: "NA", country: "US", longitude: "-77.46" },
   { colo: "NRT", continent: "AS", country: "JP", longitude: "139.69" },
 ] as const;
