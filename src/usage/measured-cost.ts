@@ -1,4 +1,7 @@
-/** Written by `npm run cost -- --write`, out of a run; docs/cost.md says how it was measured. Nano-dollars are 10⁻⁹ US dollars. */
+/**
+ * To be written by `npm run cost -- --write`. Provisional: out of a run on a busy machine, and one figure was corrected by hand
+ * for a fault of the lab. Nano-dollars are 10⁻⁹ US dollars.
+ */
 export const MEASURED_COST = {
   measuredOn: "2026-11-23",
   /** A request of a key that is busy: it is admitted on a lease that is there. */
