@@ -45,12 +45,10 @@ const RECORD_MEMBERS = {
   rotatedFrom: keyIdSchema.nullable(),
   revokedAt: sentTimeSchema.nullable(),
   revokedReason: revocationReasonSchema.nullable(),
-  lastUsedAt: sentTimeSchema
-    .nullable()
-    .openapi({
-      description:
-        "From usage events: the first use after an hour without any shows within seconds; for a key in constant use it is up to an hour behind.",
-    }),
+  lastUsedAt: sentTimeSchema.nullable().openapi({
+    description:
+      "From usage events: the first use after an hour without any shows within seconds; for a key in constant use it is up to an hour behind.",
+  }),
   generation: z.int().openapi({ description: "Rises with every change; also the ETag.", example: 1 }),
 } satisfies Record<keyof KeyRecord, z.ZodType>;
 
