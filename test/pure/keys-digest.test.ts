@@ -1,6 +1,7 @@
 import fc from "fast-check";
-import { webcrypto } from "node:crypto";
+import { createHash, webcrypto } from "node:crypto";
 import { describe, expect, test } from "vitest";
+import { MAX_PRESENTED_KEY_CHARACTERS } from "../../src/constants.ts";
 import { digestKey, importedHash, isKeyHash } from "../../src/keys/digest.ts";
 import { hintOf, hintOfHash } from "../../src/keys/hint.ts";
 import { keyArbitrary, makeKey } from "../support/key-makers.ts";
@@ -12,6 +13,40 @@ describe("the digest", () => {
     const key = makeKey();
     const digest = await webcrypto.subtle.digest("SHA-256", new TextEncoder().encode(key));
     expect(digestKey(key)).toBe(Buffer.from(digest).toString("base64url"));
+  });
+
+  test("is what the runtime computes, for every length that a key may have, and two blocks more", () => {
+    for (let length = 0; length <= MAX_PRESENTED_KEY_CHARACTERS + 128; length++) {
+      const text = Array.from({ length }, (_, index) => String.fromCharCode(0x21 + ((index * 7 + length) % 94))).join(
+        "",
+      );
+      expect(digestKey(text), `${length} characters`).toBe(createHash("sha256").update(text).digest("base64url"));
+    }
+  });
+
+  test("is what the runtime computes, for any text, ASCII or not, one after the other", () => {
+    const texts = fc.oneof(
+      fc.string({ unit: "binary-ascii", maxLength: 300 }),
+      fc.string({ unit: "binary", maxLength: 80 }),
+    );
+    fc.assert(
+      fc.property(texts, (text) => {
+        expect(digestKey(text)).toBe(createHash("sha256").update(text).digest("base64url"));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("agrees with the standard's own examples (FIPS 180-4, as NIST publishes them)", () => {
+    const examples: readonly (readonly [string, string])[] = [
+      ["", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
+      ["abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"],
+      [
+        "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
+      ],
+    ];
+    for (const [text, hex] of examples) expect(Buffer.from(digestKey(text), "base64url").toString("hex")).toBe(hex);
   });
 
   test("is a key hash for any key, and differs for any two", () => {
