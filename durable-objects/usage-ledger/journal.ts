@@ -1,22 +1,35 @@
-import { addSums, dimensionsIn, emptySums } from "../../src/usage/rollup.ts";
+import { addSums, emptySums } from "../../src/usage/rollup.ts";
 import type { MinuteSum, Sums } from "../../src/usage/rollup.ts";
 import type { LedgerMarks } from "../../src/usage/segments.ts";
-import { addTotal, writeSums, writeTotals } from "./sums.ts";
-import type { SeriesIds, Total } from "./sums.ts";
+import { storeBatchIds } from "./batch-ids.ts";
+import type { KnownSeries } from "./series.ts";
+import { readState, writeState } from "./state.ts";
+import { writeSums } from "./sums.ts";
+import { addTotal, writeTotals } from "./totals.ts";
+import type { Total } from "./totals.ts";
+import { storeUses } from "./uses.ts";
+import type { LastUses, Move } from "./uses.ts";
 
 /**
- * What was ingested lately, a row for each ingest, before it becomes a row for each minute and series. A key that is used
- * once a second is in sixty ingests a minute: without a journal that would be sixty rows, and with it it is one.
+ * What was ingested lately, one row for each ingest, before it is folded into the other tables. A key that is used once a second is
+ * in sixty ingests a minute; its sums change a row once.
+ *
+ * Rows are not deleted, which would cost as much as to write them, but written over. A row counts while its `round` is the
+ * present one; a fold begins the next round. Those that count lie in slots 1, 2, 3, … without a gap.
  */
 export interface Entry {
+  readonly batchIds: readonly string[];
   readonly groups: readonly MinuteSum[];
   readonly totals: readonly Total[];
+  /** Keys whose last use moved. */
+  readonly uses: readonly Move[];
 }
 
-/** Folded by the first ingest after this long; by every read at once. */
+/** An ingest folds what is older than this, if it is enough to be worth it; … */
 const FOLD_AFTER_MS = 60_000;
-/** So few groups cost no more rows by themselves than on a detour. */
-const DIRECT_GROUPS = 2;
+const FOLD_ENTRIES = 32;
+/** … and whatever is older than this. */
+const FOLD_ANYWAY_MS = 3_600_000;
 /** A row holds 2 MB; a group is about 250 bytes. */
 const GROUPS_PER_ROW = 4_000;
 
@@ -26,60 +39,134 @@ interface StoredEntry {
   readonly t: readonly Total[];
 }
 
+/** How many slots count: a copy of what is stored. `null`: to be looked up. */
+export interface JournalLength {
+  slots: number | null;
+}
+
 /** To be called in a transaction. Gives the rows written. */
 export function keepEntry(
   sql: SqlStorage,
-  { groups, totals }: Entry,
-  { marks, now }: { readonly marks: LedgerMarks; readonly now: number },
-  seriesIds: SeriesIds,
+  { batchIds, groups, totals, uses }: Entry,
+  now: number,
+  length: JournalLength,
 ): number {
-  if (groups.length <= DIRECT_GROUPS) return writeSums(sql, groups, marks, seriesIds) + writeTotals(sql, totals);
+  const round = readState(sql, "journal_round");
+  let slots = length.slots ?? countSlots(sql, round);
   let rowsWritten = 0;
-  for (let from = 0; from < groups.length; from += GROUPS_PER_ROW) {
+  for (let from = 0; from === 0 || from < groups.length; from += GROUPS_PER_ROW) {
     const g = groups.slice(from, from + GROUPS_PER_ROW).map(pack);
-    const entry: StoredEntry = { g, t: from === 0 ? totals : [] };
-    const text = JSON.stringify(entry);
-    rowsWritten += sql.exec(`INSERT INTO journal (at, entry) VALUES (?, ?)`, now, text).rowsWritten;
+    const isFirst = from === 0;
+    const entry: StoredEntry = { g, t: isFirst ? totals : [] };
+    slots += 1;
+    rowsWritten += sql.exec(
+      `INSERT INTO journal_slot (slot, round, at, batch_ids, uses, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+       ON CONFLICT (slot) DO UPDATE SET round = ?2, at = ?3, batch_ids = ?4, uses = ?5, entry = ?6`,
+      slots,
+      round,
+      now,
+      isFirst ? batchIds.join(" ") : "",
+      JSON.stringify(isFirst ? uses : []),
+      JSON.stringify(entry),
+    ).rowsWritten;
   }
+  length.slots = slots;
   return rowsWritten;
 }
 
+function countSlots(sql: SqlStorage, round: number): number {
+  return sql.exec<{ slots: number }>(`SELECT COUNT(*) AS slots FROM journal_slot WHERE round = ?`, round).one().slots;
+}
+
+/** Ids of batches that are in the journal. */
+export function unfoldedBatchIds(sql: SqlStorage): readonly string[] {
+  return sql
+    .exec<{ ids: string }>(`SELECT batch_ids AS ids FROM journal_slot WHERE round = ?`, readState(sql, "journal_round"))
+    .toArray()
+    .flatMap(({ ids }) => idsIn(ids));
+}
+
+function idsIn(text: string): readonly string[] {
+  return text === "" ? [] : text.split(" ");
+}
+
+/** Uses that are in the journal. */
+export function unfoldedUses(sql: SqlStorage): readonly Move[] {
+  return sql
+    .exec<{ uses: string }>(`SELECT uses FROM journal_slot WHERE round = ?`, readState(sql, "journal_round"))
+    .toArray()
+    .flatMap(({ uses }) => movesIn(uses));
+}
+
+function movesIn(text: string): readonly Move[] {
+  // Written by `keepEntry`, so its shape is known.
+  return JSON.parse(text) as readonly Move[];
+}
+
 export function isFoldDue(sql: SqlStorage, now: number): boolean {
-  const { oldest } = sql.exec<{ oldest: number | null }>(`SELECT MIN(at) AS oldest FROM journal`).one();
+  const round = readState(sql, "journal_round");
+  const [first] = sql.exec<{ at: number }>(`SELECT at FROM journal_slot WHERE slot = 1 AND round = ?`, round).toArray();
+  if (first === undefined) return false;
   // A clock that stepped back must not put it off for ever.
-  return oldest !== null && Math.abs(now - oldest) >= FOLD_AFTER_MS;
+  const age = Math.abs(now - first.at);
+  if (age < FOLD_AFTER_MS || age >= FOLD_ANYWAY_MS) return age >= FOLD_ANYWAY_MS;
+  return (
+    sql.exec(`SELECT 1 FROM journal_slot WHERE slot = ? AND round = ?`, FOLD_ENTRIES, round).toArray().length === 1
+  );
+}
+
+/** What the ledger has in memory of what it stores, as far as a fold uses it. */
+export interface FoldMemory {
+  readonly series: KnownSeries;
+  readonly journal: JournalLength;
+  readonly uses: LastUses;
 }
 
 /**
- * Turns the journal into rows by minute, and empties it. To be called in a transaction, and before `rollUp`: the marks must
- * be those of before it. A second call finds nothing to do. Gives the rows written.
+ * Puts the journal into the other tables, and empties it. To be called in a transaction, and before `rollUp`: the marks must be
+ * those of before it. A second call finds nothing to do. Gives the rows written.
  */
-export function fold(sql: SqlStorage, marks: LedgerMarks, seriesIds: SeriesIds): number {
-  const groups = new Map<string, MinuteSum>();
+export function fold(
+  sql: SqlStorage,
+  at: { readonly marks: LedgerMarks; readonly now: number },
+  memory: FoldMemory,
+): number {
+  const round = readState(sql, "journal_round");
+  const groups = new Map<string, Group>();
   const totals = new Map<string, Total>();
-  let last = 0;
-  for (const { seq, entry } of sql.exec<{ seq: number; entry: string }>(
-    `SELECT seq, entry FROM journal ORDER BY seq`,
+  const moves: Move[] = [];
+  const batchIds: string[] = [];
+  let slots = 0;
+  for (const { ids, uses, entry } of sql.exec<{ ids: string; uses: string; entry: string }>(
+    `SELECT batch_ids AS ids, uses, entry FROM journal_slot WHERE round = ? ORDER BY slot`,
+    round,
   )) {
-    last = seq;
+    slots += 1;
+    for (const id of idsIn(ids)) batchIds.push(id);
+    for (const move of movesIn(uses)) moves.push(move);
     // Written by `keepEntry`, so its shape is known.
     const stored = JSON.parse(entry) as StoredEntry;
     for (const [minute, seriesKey, ...sums] of stored.g) addGroup(groups, minute, seriesKey, unpackSums(sums));
     for (const total of stored.t) addTotal(totals, total);
   }
-  if (last === 0) return 0;
+  if (slots === 0) return 0;
+  memory.journal.slots = 0;
   return (
-    writeSums(sql, groups.values(), marks, seriesIds) +
+    writeSums(sql, [...groups.values()], at, memory.series) +
     writeTotals(sql, totals.values()) +
-    sql.exec(`DELETE FROM journal WHERE seq <= ?`, last).rowsWritten
+    storeBatchIds(sql, batchIds) +
+    storeUses(sql, moves, memory.uses) +
+    writeState(sql, "journal_round", round + 1)
   );
 }
 
-function addGroup(groups: Map<string, MinuteSum>, minute: number, seriesKey: string, sums: Sums): void {
+type Group = Omit<MinuteSum, "dimensions">;
+
+function addGroup(groups: Map<string, Group>, minute: number, seriesKey: string, sums: Sums): void {
   const name = `${minute}${seriesKey}`;
   let group = groups.get(name);
   if (group === undefined) {
-    group = { minute, seriesKey, dimensions: dimensionsIn(seriesKey), sums: emptySums() };
+    group = { minute, seriesKey, sums: emptySums() };
     groups.set(name, group);
   }
   addSums(group.sums, sums);

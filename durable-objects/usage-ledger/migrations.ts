@@ -65,4 +65,40 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   `,
   `CREATE TABLE journal (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, entry TEXT NOT NULL)`,
+  // Rows of many series, keys and batches. The journal moves at once; `key_use` when the object wakes (`uses.ts`); tables that may
+  // be large are read beside the new ones until they are swept: `batch`, `usage_minute`, `usage_hour`, `usage_day`.
+  `
+  CREATE TABLE usage_pack (
+    grain INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    low INTEGER NOT NULL,
+    high INTEGER NOT NULL,
+    sums TEXT NOT NULL,
+    PRIMARY KEY (grain, bucket, low)
+  ) WITHOUT ROWID;
+  CREATE TABLE use_pack (
+    low INTEGER PRIMARY KEY,
+    high INTEGER NOT NULL,
+    uses TEXT NOT NULL
+  );
+  CREATE TABLE batch_ids (
+    head TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    rests TEXT NOT NULL,
+    PRIMARY KEY (head, part)
+  ) WITHOUT ROWID;
+  CREATE TABLE journal_slot (
+    slot INTEGER PRIMARY KEY,
+    round INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    batch_ids TEXT NOT NULL,
+    uses TEXT NOT NULL,
+    entry TEXT NOT NULL
+  );
+  INSERT INTO journal_slot (slot, round, at, batch_ids, uses, entry)
+    SELECT ROW_NUMBER() OVER (ORDER BY seq), 1, at, '', '[]', entry FROM journal;
+  DROP TABLE journal;
+  ALTER TABLE series ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
+  UPDATE series SET seen = COALESCE((SELECT value FROM state WHERE name = 'hour_mark'), 0);
+  `,
 ];

@@ -38,6 +38,11 @@ export function nextSlice(sql: SqlStorage, marks: LedgerMarks, now: number, limi
   };
 }
 
+/** Whether there is an hour to compare: only then the journal must be folded first. */
+export function isReconciliationDue(sql: SqlStorage, now: number): boolean {
+  return openHour(sql, now) !== null;
+}
+
 function openHour(sql: SqlStorage, now: number): { readonly hour: number; readonly cursor: string } | null {
   const last = bucketOf(now - SETTLED_AFTER_MS, HOUR_SECONDS) - HOUR_SECONDS;
   const first = Math.max(readState(sql, "first_hour"), last - (REVISIT_HOURS - 1) * HOUR_SECONDS);

@@ -1,10 +1,14 @@
-import { BATCH_MEMORY_DAYS } from "../../src/constants.ts";
-import { idFloor } from "../../src/platform/ids.ts";
-import { BATCH_ID_PREFIX } from "../../src/usage/parse-batch.ts";
-import { DAY_SECONDS, HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
+import type { SeriesSums } from "../../src/usage/packed-sums.ts";
+import { addPacked } from "../../src/usage/packed-sums.ts";
+import type { Granularity } from "../../src/usage/rollup.ts";
+import { DAY_SECONDS, GRANULARITY_SECONDS, HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
 import type { LedgerMarks } from "../../src/usage/segments.ts";
 import { horizonsAt } from "../../src/usage/segments.ts";
+import { sweepBatchIds } from "./batch-ids.ts";
+import { OLD_TABLES, addToBucket, coarserBuckets, readParts } from "./packs.ts";
+import { SEEN_STEP_SECONDS, placesOf } from "./series.ts";
 import { readState, writeState } from "./state.ts";
+import { sweepUses } from "./uses.ts";
 
 /**
  * Hours are summed from minutes once they are over, days from hours. An ingest then writes one row for each group, not three;
@@ -13,9 +17,8 @@ import { readState, writeState } from "./state.ts";
 
 /** An hour is summed this long after its end, when most late events have come: each later one costs a row more. */
 const ROLL_UP_SLACK_MS = 120_000;
-const DAY_MS = 86_400_000;
 
-const ADDED = `SUM(requests), SUM(allowed), SUM(refused), SUM(cost), SUM(bytes_in), SUM(bytes_out), SUM(latency_ms)`;
+const GRAINS = ["minute", "hour", "day"] as const;
 
 /** Up to where each table is complete. */
 export function readMarks(sql: SqlStorage, now: number): LedgerMarks {
@@ -31,63 +34,75 @@ export function isRollUpDue(sql: SqlStorage, now: number): boolean {
 export function rollUp(sql: SqlStorage, now: number): number {
   return (
     sumUp(sql, {
-      from: "usage_minute",
-      into: "usage_hour",
+      from: "minute",
+      into: "hour",
       mark: "hour_mark",
-      seconds: HOUR_SECONDS,
       until: bucketOf(now - ROLL_UP_SLACK_MS, HOUR_SECONDS),
     }) +
     sumUp(sql, {
-      from: "usage_hour",
-      into: "usage_day",
+      from: "hour",
+      into: "day",
       mark: "day_mark",
-      seconds: DAY_SECONDS,
       until: bucketOf(readState(sql, "hour_mark") * 1_000, DAY_SECONDS),
     })
   );
 }
 
 interface Step {
-  readonly from: "usage_minute" | "usage_hour";
-  readonly into: "usage_hour" | "usage_day";
+  readonly from: "minute" | "hour";
+  readonly into: "hour" | "day";
   readonly mark: "hour_mark" | "day_mark";
-  readonly seconds: number;
   readonly until: number;
 }
 
-function sumUp(sql: SqlStorage, step: Step): number {
-  const mark = readState(sql, step.mark);
-  if (mark >= step.until) return 0;
-  const { rowsWritten } = sql.exec(
-    `INSERT INTO ${step.into} SELECT bucket - bucket % ${step.seconds}, series, ${ADDED}
-     FROM ${step.from} WHERE bucket >= ? AND bucket < ? GROUP BY bucket - bucket % ${step.seconds}, series`,
-    mark,
-    step.until,
-  );
-  return rowsWritten + writeState(sql, step.mark, step.until);
+function sumUp(sql: SqlStorage, { from: table, into, mark, until }: Step): number {
+  const from = readState(sql, mark);
+  if (from >= until) return 0;
+  const seconds = GRANULARITY_SECONDS[into];
+  let rowsWritten = 0;
+  for (const bucket of coarserBuckets(sql, { table, from, to: until }, seconds)) {
+    const sums: SeriesSums = new Map();
+    for (const { packed } of readParts(sql, { table, from: bucket, to: bucket + seconds })) addPacked(sums, packed);
+    rowsWritten += addToBucket(sql, into, bucket, { sums, places: placesOf(sql, [...sums.keys()]) });
+  }
+  return rowsWritten + writeState(sql, mark, until);
 }
 
 /** Deletes what is past its retention. To be called in a transaction; a second call finds nothing to do. */
 export function sweep(sql: SqlStorage, now: number): number {
-  const horizons = horizonsAt(now);
-  let rows = 0;
-  rows += sql.exec(`DELETE FROM usage_minute WHERE bucket < ?`, horizons.minuteHorizon).rowsWritten;
-  rows += sql.exec(`DELETE FROM usage_hour WHERE bucket < ?`, horizons.hourHorizon).rowsWritten;
-  const days = sql.exec(`DELETE FROM usage_day WHERE bucket < ?`, horizons.dayHorizon).rowsWritten;
+  const { minuteHorizon, hourHorizon, dayHorizon } = horizonsAt(now);
+  let rows = sweepSums(sql, "minute", minuteHorizon) + sweepSums(sql, "hour", hourHorizon);
+  const days = sweepSums(sql, "day", dayHorizon);
   rows += days;
-  if (days > 0) {
-    // The names behind the numbers go with the last of them. Reads whole tables, once a day at most.
-    rows += sql.exec(
-      `DELETE FROM series WHERE id NOT IN (
-         SELECT series FROM usage_day UNION SELECT series FROM usage_hour UNION SELECT series FROM usage_minute)`,
-    ).rowsWritten;
-    rows += sql.exec(`DELETE FROM key_use WHERE last_used < ?`, horizons.dayHorizon * 1_000).rowsWritten;
+  if (days > 0 || !hasSums(sql)) {
+    // The names behind the numbers go after the last of them. Reads whole tables, once a day at most.
+    rows += sql.exec(`DELETE FROM series WHERE seen < ?`, dayHorizon - SEEN_STEP_SECONDS - DAY_SECONDS).rowsWritten;
+    rows += sweepUses(sql, dayHorizon * 1_000);
   }
-  rows += sql.exec(
-    `DELETE FROM batch WHERE batch_id < ?`,
-    idFloor(BATCH_ID_PREFIX, Math.max(0, now - BATCH_MEMORY_DAYS * DAY_MS)),
-  ).rowsWritten;
-  rows += sql.exec(`DELETE FROM reconciliation WHERE hour < ?`, horizons.hourHorizon).rowsWritten;
-  rows += sql.exec(`DELETE FROM reconciled_hour WHERE hour < ?`, horizons.hourHorizon).rowsWritten;
+  rows += sweepBatchIds(sql, now);
+  rows += sql.exec(`DELETE FROM reconciliation WHERE hour < ?`, hourHorizon).rowsWritten;
+  rows += sql.exec(`DELETE FROM reconciled_hour WHERE hour < ?`, hourHorizon).rowsWritten;
   return rows;
+}
+
+function sweepSums(sql: SqlStorage, grain: Granularity, before: number): number {
+  return (
+    sql.exec(`DELETE FROM usage_pack WHERE grain = ? AND bucket < ?`, GRANULARITY_SECONDS[grain], before).rowsWritten +
+    sql.exec(`DELETE FROM ${OLD_TABLES[grain]} WHERE bucket < ?`, before).rowsWritten
+  );
+}
+
+function hasSums(sql: SqlStorage): boolean {
+  return GRAINS.some((grain) => isKept(sql, grain));
+}
+
+/** Whether any sums by minute (hour, day) are kept. */
+export function isKept(sql: SqlStorage, grain: Granularity): boolean {
+  const { kept } = sql
+    .exec<{ kept: number }>(
+      `SELECT EXISTS (SELECT 1 FROM usage_pack WHERE grain = ?) OR EXISTS (SELECT 1 FROM ${OLD_TABLES[grain]}) AS kept`,
+      GRANULARITY_SECONDS[grain],
+    )
+    .one();
+  return kept === 1;
 }

@@ -13,14 +13,17 @@ import type {
   ReconciliationResult,
   ReconciliationSlice,
 } from "./api.ts";
-import { confirmUses, ingestBatches, pendingUses } from "./ingest.ts";
+import { hasBatchIds } from "./batch-ids.ts";
+import { ingestBatches } from "./ingest.ts";
 import { fold, isFoldDue } from "./journal.ts";
+import { emptyMemory } from "./memory.ts";
 import { readCostByLineageHour, readLineagesUsed, readUsage } from "./read.ts";
-import { nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
-import { isRollUpDue, readMarks, rollUp, sweep } from "./roll-up.ts";
+import { isReconciliationDue, nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
+import { isKept, isRollUpDue, readMarks, rollUp, sweep } from "./roll-up.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import { hasSeries } from "./series.ts";
 import { beginState, readState, writeState } from "./state.ts";
-import type { SeriesIds } from "./sums.ts";
+import { confirmUses, moveOldUses, pendingUses, storeUses } from "./uses.ts";
 
 /** The alarm runs this long after the hour, when that hour can be summed. */
 const ALARM_PAST_HOUR_MS = 150_000;
@@ -34,7 +37,7 @@ const DAY_MS = 24 * HOUR_MS;
  */
 export class UsageLedger extends DurableObject<Env> {
   readonly #sql: SqlStorage;
-  readonly #seriesIds: SeriesIds = new Map();
+  #memory = emptyMemory(Date.now());
   #batches = 0;
   #duplicates = 0;
   #events = 0;
@@ -45,24 +48,18 @@ export class UsageLedger extends DurableObject<Env> {
     this.#sql = ctx.storage.sql;
     migrate(ctx.storage, MIGRATIONS);
     beginState(this.#sql, Date.now());
+    ctx.storage.transactionSync(() => moveOldUses(this.#sql));
   }
 
   /** Counts each batch once, all of them in one transaction. Throws (and counts none) only when storage does. */
   ingest(batches: readonly LedgerBatch[]): IngestAnswer {
     const now = Date.now();
-    let answer: IngestAnswer;
-    try {
-      answer = this.ctx.storage.transactionSync(() => {
-        const due = isFoldDue(this.#sql, now) || isRollUpDue(this.#sql, now);
-        const rows = due ? this.#sumUp(now) : 0;
-        const ingested = ingestBatches(this.#sql, batches, { marks: readMarks(this.#sql, now), now }, this.#seriesIds);
-        return { ...ingested, rowsWritten: ingested.rowsWritten + rows };
-      });
-    } catch (error) {
-      // Series that were made in the transaction went with it.
-      this.#seriesIds.clear();
-      throw error;
-    }
+    const answer = this.#inTransaction(() => {
+      const isDue = isFoldDue(this.#sql, now) || isRollUpDue(this.#sql, now);
+      const rows = isDue ? this.#sumUp(now) : 0;
+      const ingested = ingestBatches(this.#sql, batches, this.#memory, now);
+      return { ...ingested, rowsWritten: ingested.rowsWritten + rows };
+    });
     for (const [index, outcome] of answer.outcomes.entries()) {
       this.#batches += 1;
       if (outcome === "ingested") this.#events += batches[index]?.events.length ?? 0;
@@ -75,10 +72,12 @@ export class UsageLedger extends DurableObject<Env> {
 
   /** The registry has these. An older time than the one it was told before changes nothing. */
   confirmUses(uses: readonly KeyUse[]): void {
-    this.#rowsWritten += this.ctx.storage.transactionSync(() => confirmUses(this.#sql, uses));
+    this.#rowsWritten += this.#inTransaction(() => confirmUses(this.#sql, uses, this.#memory.uses, Date.now()));
   }
 
   pendingUses(limit: number): readonly KeyUse[] {
+    this.#settle(Date.now());
+    this.#rowsWritten += this.#inTransaction(() => storeUses(this.#sql, [], this.#memory.uses));
     return pendingUses(this.#sql, limit);
   }
 
@@ -100,6 +99,8 @@ export class UsageLedger extends DurableObject<Env> {
 
   nextReconciliation(limit: number): ReconciliationSlice | null {
     const now = Date.now();
+    // Asked each minute, and mostly for nothing: then the journal stays as it is.
+    if (!isReconciliationDue(this.#sql, now)) return null;
     this.#settle(now);
     return nextSlice(this.#sql, readMarks(this.#sql, now), now, limit);
   }
@@ -154,25 +155,31 @@ export class UsageLedger extends DurableObject<Env> {
     const now = Date.now();
     this.#settle(now);
     this.#rowsWritten += this.ctx.storage.transactionSync(() => sweep(this.#sql, now));
-    // Some of them may be gone.
-    this.#seriesIds.clear();
+    // Some of it may be gone.
+    this.#memory = emptyMemory(now);
     const next = nextAlarm(this.#sql, now);
     if (next !== null) await this.#setAlarm(next);
   }
 
   /** Whatever was ingested stands in the tables that are read from. */
   #settle(now: number): void {
-    try {
-      this.#rowsWritten += this.ctx.storage.transactionSync(() => this.#sumUp(now));
-    } catch (error) {
-      this.#seriesIds.clear();
-      throw error;
-    }
+    this.#rowsWritten += this.#inTransaction(() => this.#sumUp(now));
   }
 
   /** In a transaction. */
   #sumUp(now: number): number {
-    return fold(this.#sql, readMarks(this.#sql, now), this.#seriesIds) + rollUp(this.#sql, now);
+    const marks = readMarks(this.#sql, now);
+    return fold(this.#sql, { marks, now }, this.#memory) + rollUp(this.#sql, now);
+  }
+
+  #inTransaction<T>(work: () => T): T {
+    try {
+      return this.ctx.storage.transactionSync(work);
+    } catch (error) {
+      // It may say what was rolled back.
+      this.#memory = emptyMemory(Date.now());
+      throw error;
+    }
   }
 
   /** After an ingest there are minutes to sum: at most one row an hour. */
@@ -192,14 +199,9 @@ export class UsageLedger extends DurableObject<Env> {
 
 /** Each hour while there are minutes, each day while there is anything that will be past its retention; then never. */
 function nextAlarm(sql: SqlStorage, now: number): number | null {
-  const { minutes, others } = sql
-    .exec<{ minutes: number; others: number }>(
-      `SELECT EXISTS (SELECT 1 FROM usage_minute) AS minutes,
-         EXISTS (SELECT 1 FROM usage_hour) OR EXISTS (SELECT 1 FROM usage_day) OR EXISTS (SELECT 1 FROM batch) AS others`,
-    )
-    .one();
-  if (minutes === 1) return afterHour(now);
-  return others === 1 ? now + DAY_MS : null;
+  if (isKept(sql, "minute")) return afterHour(now);
+  // Names outlast sums, and there is none that no sum had.
+  return hasSeries(sql) || hasBatchIds(sql) ? now + DAY_MS : null;
 }
 
 function afterHour(now: number): number {

@@ -15,7 +15,7 @@ export function halfColdOf(granularity: Granularity): number {
   return (MEASURED_COST.halfColdPerMinute * GRANULARITY_SECONDS[granularity]) / MINUTE_SECONDS;
 }
 
-/** Requests of one bucket and series that are priced as cold ones. The ledger does the same in SQL. */
+/** Requests of one bucket and series that are priced as cold ones. */
 export function coldRequestsOf(requests: number, halfCold: number): number {
   return requests === 0 ? 0 : Math.floor((requests * halfCold) / (requests + halfCold));
 }

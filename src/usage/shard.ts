@@ -1,3 +1,4 @@
+import { fnv1a } from "../platform/fnv.ts";
 import type { UsageBatch, UsageEvent } from "./event.ts";
 
 /** Which ledger object keeps which event. Pure, and part of what is stored: the same batch must always split alike. */
@@ -8,18 +9,13 @@ import type { UsageBatch, UsageEvent } from "./event.ts";
  */
 const LEDGER_SHARDS: number = 1;
 
-const FNV_OFFSET = 0x811c9dc5;
-const FNV_PRIME = 0x01000193;
-
 /**
  * The shard of a lineage's events: `"0"` … Not of a key's: what a rotated key and its follower spent is compared with one meter.
  * Events without a key are in the first.
  */
 export function ledgerShard(lineageId: string | null, shards = LEDGER_SHARDS): string {
   if (lineageId === null || shards === 1) return "0";
-  let hash = FNV_OFFSET;
-  for (let at = 0; at < lineageId.length; at++) hash = Math.imul(hash ^ lineageId.charCodeAt(at), FNV_PRIME);
-  return String((hash >>> 0) % shards);
+  return String(fnv1a(lineageId) % shards);
 }
 
 export function ledgerName(workspace: string, shard: string): string {

@@ -193,7 +193,13 @@ describe("the usage ledger", () => {
     const journaled = (stub: DurableObjectStub) =>
       runInDurableObject(
         stub,
-        (_instance, state) => state.storage.sql.exec<{ n: number }>(`SELECT COUNT(*) AS n FROM journal`).one().n,
+        (_instance, state) =>
+          state.storage.sql
+            .exec<{ n: number }>(
+              `SELECT COUNT(*) AS n FROM journal_slot
+               WHERE round = (SELECT value FROM state WHERE name = 'journal_round')`,
+            )
+            .one().n,
       );
 
     test("many keys cost a row a minute each, and not one with each batch", async () => {
@@ -244,10 +250,15 @@ describe("the usage ledger", () => {
     await ledger.ingest([part(usageBatch([usageEvent({ time: START })], START))]);
     const rows = () =>
       runInDurableObject(stub, (_instance, state) =>
-        ["batch", "usage_minute", "usage_hour", "usage_day", "series"].map(
-          (table) => state.storage.sql.exec<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`).one().n,
-        ),
+        [
+          "batch_ids",
+          "usage_pack WHERE grain = 60",
+          "usage_pack WHERE grain = 3600",
+          "usage_pack WHERE grain = 86400",
+          "series",
+        ].map((table) => state.storage.sql.exec<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`).one().n),
       );
+    await ask(ledger);
     expect(await rows()).toEqual([1, 1, 0, 0, 1]);
     vi.setSystemTime(START + 47 * HOUR);
     await runDurableObjectAlarm(stub);
@@ -288,6 +299,46 @@ describe("the usage ledger", () => {
     // A late event does not turn the clock back.
     await ledger.confirmUses([{ keyId: "key_a", time: START + HOUR }]);
     expect(await use(START + 10_000)).toEqual([]);
+  });
+
+  test("a confirmation that goes with the object's memory makes the registry be told again, and loses nothing", async () => {
+    const { ledger, stub } = newLedger();
+    const use = async (time: number) => {
+      vi.setSystemTime(time);
+      return (await ledger.ingest([part(usageBatch([usageEvent({ time })], time))])).uses;
+    };
+    await ledger.status();
+    const uses = await use(START + 2 * MINUTE);
+    await ledger.confirmUses(uses);
+    expect(await use(START + 2 * MINUTE + 1)).toEqual([]);
+    await evictDurableObject(stub);
+    expect(await use(START + 2 * MINUTE + 2)).toEqual(uses);
+    await ledger.confirmUses(uses);
+    await evictDurableObject(stub);
+    // This one was stored: an object that has just woken up does not keep it in memory alone.
+    expect(await use(START + 2 * MINUTE + 3)).toEqual([]);
+    expect(await ledger.pendingUses(10)).toEqual([]);
+  });
+
+  test("events that storage did not take are counted when they come again", async () => {
+    const { ledger, stub } = newLedger();
+    const batch = part(usageBatch([usageEvent({ time: START })], START));
+    const rename = (from: string, to: string) =>
+      runInDurableObject(
+        stub,
+        (_instance, { storage }) => void storage.sql.exec(`ALTER TABLE ${from} RENAME TO ${to}`),
+      );
+    await rename("journal_slot", "elsewhere");
+    await expect(runInDurableObject(stub, (object) => void object.ingest([batch]))).rejects.toThrow("journal_slot");
+    await rename("elsewhere", "journal_slot");
+    const answer = await ledger.ingest([batch]);
+    expect(answer.outcomes).toEqual(["ingested"]);
+    expect(answer.uses).toEqual([{ keyId: "key_a", time: START }]);
+    await rename("usage_pack", "elsewhere");
+    await expect(runInDurableObject(stub, (object) => void object.status())).rejects.toThrow("usage_pack");
+    await rename("elsewhere", "usage_pack");
+    expect((await ledger.ingest([batch])).outcomes).toEqual(["duplicate"]);
+    expect((await ask(ledger, { groupBy: ["key"] })).series).toMatchObject([{ key: "key_a", requests: 1 }]);
   });
 
   test("cost by lineage and hour is the same before and after the hour is summed", async () => {
