@@ -107,19 +107,39 @@ export function perRequest(counted: WorkerUnits): Units {
 const HOUR_SECONDS = 3_600;
 const DAY_SECONDS = 86_400;
 
+const MINUTE_SECONDS = 60;
+/** The ledger puts 256 series into a new row and at most 512 into any, and as many keys into a row of last uses. */
+const THINGS_PER_ROW = 256;
+/** Each key is asked with from two countries. */
+const SERIES_PER_KEY = 2;
+/** The registry's row of a key, and its index by last use. */
+const LAST_USE_ROWS = 2;
+
 /**
- * What a run of minutes cannot see: rows of minutes and batches are deleted; hours and days are summed and deleted (a row each); the
- * cron asks the meter of each key that was used in an hour.
+ * What a run of minutes cannot see: rows of minutes and batches are deleted; hours and days are summed and deleted; once an hour the
+ * ledger and the registry note that a key is in use, and the cron asks the key's meter what it spent.
  */
-function laterUnits(
+export function laterUnits(
   shape: ShapeName,
   traffic: { readonly requestsPerSecond: number; readonly keys: number },
   rowsLeftShare: number,
 ): Units {
   const hourly = distinctShare(shape, traffic, HOUR_SECONDS);
-  const daily = distinctShare(shape, traffic, DAY_SECONDS);
+  const sumRows = (spanSeconds: number): number => {
+    const requests = traffic.requestsPerSecond * spanSeconds;
+    const series = distinctShare(shape, traffic, spanSeconds) * requests * SERIES_PER_KEY;
+    return Math.max(1, series / THINGS_PER_ROW) / requests;
+  };
+  // Keys note their use at moments of their own, so that each minute touches rows of many; never more rows than keys.
+  const keys = hourly * traffic.requestsPerSecond * HOUR_SECONDS;
+  const useRows = Math.max(1, keys / THINGS_PER_ROW) / (traffic.requestsPerSecond * MINUTE_SECONDS);
   return {
-    rowsWritten: rowsLeftShare + 2 * hourly + 2 * daily,
+    rowsWritten:
+      rowsLeftShare +
+      2 * sumRows(HOUR_SECONDS) +
+      2 * sumRows(DAY_SECONDS) +
+      Math.min(hourly, useRows) +
+      LAST_USE_ROWS * hourly,
     objectRequests: hourly,
     objectGbSeconds: hourly * (CALL_MS / 1_000) * OBJECT_GB,
   };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { coldShare, fitHalfCold } from "../../scripts/cost/fit.ts";
-import { perRequest } from "../../scripts/cost/measure.ts";
+import { laterUnits, perRequest } from "../../scripts/cost/measure.ts";
 import type { Case } from "../../scripts/cost/measure.ts";
 import { targetsOf, toFigures } from "../../scripts/cost/report.ts";
 import { askingShare, toRows } from "../../scripts/cost/results.ts";
@@ -44,6 +44,17 @@ describe("what was counted becomes units of a bill", () => {
     expect(units.queueOperations).toBeCloseTo(0.03, 9);
     // 4 s by timers and 100 calls of 10 ms, at 0.128 GB.
     expect(units.objectGbSeconds).toBeCloseTo((5 * 0.128) / 1_000, 9);
+  });
+
+  it("what comes after the run is there: a key in use is two rows an hour in the registry, and its sums share rows", () => {
+    // 100 keys that ask every 259 s: all of them in an hour.
+    const traffic = { requestsPerSecond: 100 / 259, keys: 100 };
+    const requests = (100 / 259) * 3_600;
+    const later = laterUnits("cold", traffic, 0.25);
+    const days = (2 * 1) / (24 * requests);
+    const notes = 1 / (requests / 60);
+    expect(later.rowsWritten).toBeCloseTo(0.25 + (2 * 100) / requests + 2 / requests + days + notes, 6);
+    expect(later.objectRequests).toBeCloseTo(100 / requests, 9);
   });
 
   it("a message is three operations for each 64 KB begun", () => {
