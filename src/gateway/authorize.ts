@@ -4,7 +4,7 @@ import { err, ok, type Result } from "../result.ts";
 import { check, type CheckOutcome } from "./check.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import { readCredential } from "./credential.ts";
-import { clientIpOf, networkOf, requestFacts } from "./facts.ts";
+import { clientIpOf, incomingOf, networkOf, requestFacts } from "./facts.ts";
 import { authorizedAnswer, readOriginalRequest } from "./forward-auth.ts";
 import { demandOf, KEY_MISSING, pathnameOf, type Surroundings } from "./handler.ts";
 import { addressOf } from "./identity-headers.ts";
@@ -53,7 +53,7 @@ async function decide(request: Request, { isolate, ctx }: Surroundings): Promise
       presentedKey: credential.value.presentedKey,
       facts: requestFacts(request),
       budget: { address: clientIpOf(request) },
-      demand: { ...demandOf(route), adminKeys: "refused" },
+      demand: demandOf(route),
       cost: route.cost,
       look: false,
       routeLimits: route.limits,
@@ -107,7 +107,7 @@ function factsOf({ outcome, method, route }: Decided, { request, requestId, star
     upstreamMs: null,
     bytesIn: 0,
     bytesOut: 0,
-    ...networkOf(request),
+    ...networkOf(incomingOf(request)),
     clientIp: clientIpOf(request),
     userAgent: request.headers.get("User-Agent"),
     degraded: outcome.ok && outcome.admission.degraded,

@@ -3,7 +3,7 @@ import type { Problem } from "../http/problem.ts";
 import type { EdgeRecord } from "../keys/record.ts";
 import { err, ok, type Result } from "../result.ts";
 import { check } from "./check.ts";
-import { clientIpOf, networkOf, requestFacts } from "./facts.ts";
+import { clientIpOf, incomingOf, networkOf, requestFacts } from "./facts.ts";
 import type { Surroundings } from "./handler.ts";
 import { record } from "./record.ts";
 
@@ -64,7 +64,7 @@ export async function checkAdminKey(
     upstreamMs: null,
     bytesIn: 0,
     bytesOut: 0,
-    ...networkOf(request),
+    ...networkOf(incomingOf(request)),
     clientIp: clientIpOf(request),
     userAgent: request.headers.get("User-Agent"),
     degraded: false,

@@ -24,7 +24,8 @@ export interface CredentialRules {
 
 /** The part of a `Request` that is read. */
 export interface CredentialSource {
-  readonly headers: Headers;
+  /** `Headers`, or a map of fields by their names in lower case. */
+  readonly headers: { get(name: string): string | null | undefined };
   readonly url: string;
 }
 
@@ -58,13 +59,13 @@ const BARE_KEY: CredentialError = {
  */
 export function readCredential(source: CredentialSource, rules: CredentialRules): Found {
   let found: Credential | null = null;
-  const authorization = source.headers.get("authorization");
+  const authorization = source.headers.get("authorization") ?? null;
   if (authorization !== null) {
     const read = readAuthorization(authorization, rules.prefixes);
     if (!read.ok) return read;
     found = read.value;
   }
-  const header = source.headers.get("x-api-key");
+  const header = source.headers.get("x-api-key") ?? null;
   if (header !== null) {
     for (const line of header.split(LINE_SEPARATOR)) {
       const merged = merge(found, line, "header");
@@ -84,6 +85,7 @@ function merge(found: Credential | null, presentedKey: string, via: Credential["
 }
 
 function readAuthorization(value: string, prefixes: ReadonlySet<string>): Found {
+  if (!value.includes(LINE_SEPARATOR)) return readAuthorizationLine(value, prefixes);
   let found: Credential | null = null;
   for (const line of value.split(LINE_SEPARATOR)) {
     const read = readAuthorizationLine(line, prefixes);

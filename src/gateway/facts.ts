@@ -13,26 +13,32 @@ export interface NetworkFacts {
   readonly colo: string | null;
 }
 
-export function networkOf(request: Request): NetworkFacts {
-  const cf = incomingOf(request);
+/** What the platform says of where a request came from. Asking for it costs 3 µs and more: `cf` is read once. */
+export type Incoming = IncomingRequestCfProperties | undefined;
+
+export function incomingOf(request: Request): Incoming {
+  // What reaches a fetch handler has the incoming shape, or none in tests; the type allows the outgoing one too.
+  return request.cf as Incoming;
+}
+
+export function networkOf(cf: Incoming): NetworkFacts {
   return { country: stringOf(cf?.country), asn: typeof cf?.asn === "number" ? cf.asn : null, colo: stringOf(cf?.colo) };
 }
 
-export function requestFacts(request: Request, ip: string | null = clientIpOf(request)): RequestFacts {
-  const cf = incomingOf(request);
+export function requestFacts(request: Request): RequestFacts {
+  return bindingFacts(incomingOf(request), clientIpOf(request), request.headers.get("Origin"));
+}
+
+/** The same of what was read already. */
+export function bindingFacts(cf: Incoming, ip: string | null, origin: string | null): RequestFacts {
   const tls = cf?.tlsClientAuth;
   return {
     ip,
-    origin: request.headers.get("Origin"),
+    origin,
     country: stringOf(cf?.country),
     certificateSha256:
       tls?.certVerified === "SUCCESS" ? (stringOf(tls.certFingerprintSHA256)?.toLowerCase() ?? null) : null,
   };
-}
-
-function incomingOf(request: Request): IncomingRequestCfProperties | undefined {
-  // What reaches a fetch handler has the incoming shape, or none in tests; the type allows the outgoing one too.
-  return request.cf as IncomingRequestCfProperties | undefined;
 }
 
 function stringOf(value: unknown): string | null {

@@ -2,22 +2,23 @@ import { MAX_URI_BYTES } from "../constants.ts";
 import type { ProblemCode } from "../http/codes.ts";
 import { type Problem, toProblem } from "../http/problem.ts";
 import { continueTrace } from "../http/traceparent.ts";
-import type { EdgeRecord } from "../keys/record.ts";
 import { addToAnswer } from "./answer.ts";
 import { isDeclaredTooLarge } from "./body-limit.ts";
 import { check } from "./check.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import { type Credential, readCredential } from "./credential.ts";
-import { clientIpOf, networkOf, requestFacts } from "./facts.ts";
+import { bindingFacts } from "./facts.ts";
 import { forward, type Forwarded } from "./forward.ts";
 import { addressOf } from "./identity-headers.ts";
 import type { Isolate } from "./isolate.ts";
+import { factsOf, type Journey, setOut } from "./journey.ts";
+import type { Demand } from "./judge.ts";
 import type { Admission } from "./outcome.ts";
 import { addCorsHeaders, decidePreflight } from "./preflight.ts";
 import { type Facts, record, recordSync } from "./record.ts";
-import { type Survey, surveyRequest } from "./survey.ts";
+import { type Survey, surveyFields } from "./survey.ts";
 import { percentDecoded, withoutParameter } from "./upstream-url.ts";
-import { randomBytes } from "../platform/random.ts";
+import { randomHex } from "../platform/random.ts";
 
 /** One request's way, in order: route, credential, check, forward, answer, record. Each step is a file of its own. */
 
@@ -27,20 +28,6 @@ export interface Surroundings {
   readonly isolate: Isolate;
   /** For hashed addresses in events; `null` where none is configured. */
   readonly ipSalt: string | null;
-}
-
-/** What is known of a request while it is on its way. Filled in as it goes; read once, for the event. */
-interface Journey {
-  readonly request: Request;
-  readonly requestId: string;
-  readonly startedAt: number;
-  readonly clientIp: string | null;
-  route: CompiledRoute | null;
-  record: EdgeRecord | null;
-  /** When it was paid for, or refused: the time of the event. */
-  time: number;
-  /** What it took to decide. */
-  authMs: number;
 }
 
 export const KEY_MISSING: Problem = {
@@ -54,26 +41,15 @@ const URI_TOO_LONG: Problem = { code: "uri_too_long", detail: `The URL is longer
 const STATUS_CLIENT_GONE = 499;
 
 export async function handle(request: Request, requestId: string, surroundings: Surroundings): Promise<Response> {
-  const startedAt = Date.now();
-  const journey: Journey = {
-    request,
-    requestId,
-    startedAt,
-    clientIp: clientIpOf(request),
-    route: null,
-    record: null,
-    time: startedAt,
-    authMs: 0,
-  };
+  const journey = setOut(request, requestId);
+  const { method, url } = journey;
   const { table } = surroundings.isolate;
-  // Read once: each time it is made anew.
-  const { url } = request;
   // What is too long is not worth the reading.
   if (url.length > MAX_URI_BYTES) return refuse(URI_TOO_LONG, journey, surroundings);
   const { host } = addressOf(url);
   const pathname = pathnameOf(url);
 
-  const preflight = decidePreflight(table, { method: request.method, headers: request.headers, host, pathname });
+  const preflight = decidePreflight(table, { method, headers: request.headers, host, pathname });
   if (preflight.kind === "answer") {
     preflight.response.headers.set("X-Request-Id", requestId);
     return preflight.response;
@@ -82,57 +58,62 @@ export async function handle(request: Request, requestId: string, surroundings: 
     return await passPreflight(journey, preflight.match.route, surroundings);
   }
 
-  const match = table.match(request.method, host, pathname);
-  if (match.kind === "not_found") {
-    return refuse(
-      { code: "route_not_found", detail: "No route answers for this method and path." },
-      journey,
-      surroundings,
-    );
-  }
+  const match = table.match(method, host, pathname);
+  if (match.kind === "not_found") return refuse(ROUTE_NOT_FOUND, journey, surroundings);
   if (match.kind === "ambiguous") {
     return refuse({ code: "request_invalid", detail: match.detail }, journey, surroundings);
   }
   journey.route = match.route;
+  return await serve(journey, match.route, surroundings);
+}
 
-  const credential = readCredential(request, { queryParameter: match.route.keyInQuery, prefixes: table.prefixes });
+const ROUTE_NOT_FOUND: Problem = {
+  code: "route_not_found",
+  detail: "No route answers for this method and path.",
+};
+
+/** From the credential on, on a route that is known. */
+async function serve(journey: Journey, route: CompiledRoute, surroundings: Surroundings): Promise<Response> {
+  const { fields, url, clientIp } = journey;
+  const { isolate, ctx } = surroundings;
+  const rules = { queryParameter: route.keyInQuery, prefixes: isolate.table.prefixes };
+  const credential = readCredential({ headers: fields, url }, rules);
   if (!credential.ok) return refuse(credential.error, journey, surroundings);
-  const prepared = prepare(request, match.route, credential.value);
-  if ("code" in prepared) return refuse(prepared, journey, surroundings);
+  const survey = prepare(journey, route, credential.value);
+  if ("code" in survey) return refuse(survey, journey, surroundings);
   if (credential.value === null) return refuse(KEY_MISSING, journey, surroundings);
 
   const outcome = await check(
     {
       presentedKey: credential.value.presentedKey,
-      facts: requestFacts(request, journey.clientIp),
-      budget: { address: journey.clientIp },
-      demand: { ...demandOf(match.route), adminKeys: "refused" },
-      cost: match.route.cost,
+      facts: bindingFacts(journey.incoming, clientIp, fields.get("origin") ?? null),
+      budget: { address: clientIp },
+      demand: demandOf(route),
+      cost: route.cost,
       look: false,
-      routeLimits: match.route.limits,
-      routePolicy: match.route,
-      waitUntil: (work) => surroundings.ctx.waitUntil(work),
+      routeLimits: route.limits,
+      routePolicy: route,
+      waitUntil: (work) => ctx.waitUntil(work),
     },
-    surroundings.isolate.parts,
+    isolate.parts,
   );
-  journey.authMs = Date.now() - startedAt;
+  const decidedAt = Date.now();
+  journey.authMs = decidedAt - journey.startedAt;
   if (!outcome.ok) {
     journey.record = outcome.refusal.record;
-    journey.time = Date.now();
+    journey.time = decidedAt;
     return refuse(outcome.refusal, journey, surroundings);
   }
-  journey.record = outcome.admission.record;
-  journey.time = outcome.at;
-  const forwarded = await send(
-    journey,
-    { route: match.route, survey: prepared, admission: outcome.admission },
-    surroundings,
-  );
-  return await answer(forwarded, outcome.admission, journey, surroundings);
+  const { admission, at } = outcome;
+  journey.record = admission.record;
+  journey.time = at;
+  const forwarded = await send(journey, { route, survey, admission }, surroundings);
+  return await answer(forwarded, { route, admission }, journey, surroundings);
 }
 
-export function demandOf(route: CompiledRoute) {
-  return { workspace: route.upstream.workspace, environments: route.environments, scopes: route.scopes };
+export function demandOf(route: CompiledRoute): Demand {
+  const { environments, scopes, upstream } = route;
+  return { workspace: upstream.workspace, environments, scopes, adminKeys: "refused" };
 }
 
 const KEY_IN_URL: Problem = {
@@ -155,11 +136,11 @@ function isKeyInUrl(url: string, presentedKey: string, keyInQuery: string | null
 }
 
 /** What can be refused before a key is looked at, so that nothing is charged for it. */
-function prepare(request: Request, route: CompiledRoute, credential: Credential | null): Survey | Problem {
-  const survey = surveyRequest(request, credential?.presentedKey ?? null);
+function prepare({ fields, url }: Journey, route: CompiledRoute, credential: Credential | null): Survey | Problem {
+  const survey = surveyFields(fields, credential?.presentedKey ?? null);
   if (!survey.ok) return survey.error;
-  if (credential !== null && isKeyInUrl(request.url, credential.presentedKey, route.keyInQuery)) return KEY_IN_URL;
-  if (isDeclaredTooLarge(survey.value.fields.get("content-length"), route.maxBodyBytes)) {
+  if (credential !== null && isKeyInUrl(url, credential.presentedKey, route.keyInQuery)) return KEY_IN_URL;
+  if (isDeclaredTooLarge(fields.get("content-length"), route.maxBodyBytes)) {
     return { code: "body_too_large", detail: `The body is larger than ${route.maxBodyBytes} bytes.` };
   }
   return survey.value;
@@ -172,14 +153,14 @@ interface Sending {
   readonly admission: Admission | null;
 }
 
-async function send(
+function send(
   journey: Journey,
   { route, survey, admission }: Sending,
   { env, isolate }: Surroundings,
 ): Promise<Forwarded> {
   const { request, requestId, clientIp, startedAt } = journey;
-  const trace = continueTrace(survey.fields.get("traceparent") ?? null, randomBytes);
-  return await forward({
+  const trace = continueTrace(survey.fields.get("traceparent") ?? null, randomHex);
+  return forward({
     request,
     survey,
     admission,
@@ -196,25 +177,25 @@ async function send(
 /** Steps 7 and 8: the client's answer, and the event, which waits for streams of unknown length to end. */
 async function answer(
   forwarded: Forwarded,
-  admission: Admission,
+  { route, admission }: { readonly route: CompiledRoute; readonly admission: Admission },
   journey: Journey,
   surroundings: Surroundings,
 ): Promise<Response> {
   const ending = endingOf(forwarded, admission, journey, surroundings);
-  const latencyMs = Date.now() - journey.startedAt;
+  const now = Date.now();
   const { traffic, upstreamMs } = forwarded;
-  const facts = (): Facts => ({
-    ...knownOf(journey),
-    status: ending.status,
-    code: ending.code,
-    cost: ending.cost,
-    latencyMs,
-    upstreamMs,
-    bytesIn: traffic.bytesIn(),
-    bytesOut: traffic.bytesOut(),
-    degraded: admission.degraded,
-  });
-  if (journey.route?.audit === "sync") await recordSync(facts(), surroundings);
+  const facts = (): Facts =>
+    factsOf(journey, {
+      status: ending.status,
+      code: ending.code,
+      cost: ending.cost,
+      latencyMs: now - journey.startedAt,
+      upstreamMs,
+      bytesIn: traffic.bytesIn(),
+      bytesOut: traffic.bytesOut(),
+      degraded: admission.degraded,
+    });
+  if (route.audit === "sync") await recordSync(facts(), surroundings);
   else if (traffic.ended === null) record(facts(), surroundings);
   else surroundings.ctx.waitUntil(traffic.ended.then(() => record(facts(), surroundings)));
   return ending.response;
@@ -246,15 +227,23 @@ function endingOf(forwarded: Forwarded, admission: Admission, journey: Journey, 
 /** A refusal is an answer and an event too, with what is known. */
 function refuse(problem: Problem, journey: Journey, surroundings: Surroundings): Response {
   const response = problemOf(problem, journey, surroundings);
-  const nothing = { cost: 0, upstreamMs: null, bytesIn: 0, bytesOut: 0, degraded: false } as const;
-  const latencyMs = Date.now() - journey.startedAt;
-  record({ ...knownOf(journey), ...nothing, status: response.status, code: problem.code, latencyMs }, surroundings);
+  const facts = factsOf(journey, {
+    status: response.status,
+    code: problem.code,
+    cost: 0,
+    latencyMs: Date.now() - journey.startedAt,
+    upstreamMs: null,
+    bytesIn: 0,
+    bytesOut: 0,
+    degraded: false,
+  });
+  record(facts, surroundings);
   return response;
 }
 
 /** A preflight goes to the origin without a key, by the upstream's policy; it charges nothing and is nobody's use. */
 async function passPreflight(journey: Journey, route: CompiledRoute, surroundings: Surroundings): Promise<Response> {
-  const survey = surveyRequest(journey.request, null);
+  const survey = surveyFields(journey.fields, null);
   if (!survey.ok) return problemOf(survey.error, journey, surroundings);
   const forwarded = await send(journey, { route, survey: survey.value, admission: null }, surroundings);
   return forwarded.ok ? forwarded.response : problemOf(forwarded.failure, journey, surroundings);
@@ -267,25 +256,9 @@ function problemOf(problem: Problem, journey: Journey, { isolate }: Surroundings
 }
 
 /** A page of another origin must be able to read refusals too. */
-function addCors(headers: Headers, { route, request }: Journey): void {
+function addCors(headers: Headers, { route, fields }: Journey): void {
   const policy = route?.upstream.preflight;
-  if (typeof policy === "object") addCorsHeaders(headers, policy, request.headers.get("Origin"));
-}
-
-function knownOf(journey: Journey) {
-  const { request, route } = journey;
-  return {
-    requestId: journey.requestId,
-    time: journey.time,
-    record: journey.record,
-    method: request.method,
-    upstream: route?.upstream.name ?? null,
-    route: route?.template ?? null,
-    authMs: journey.authMs,
-    ...networkOf(request),
-    clientIp: journey.clientIp,
-    userAgent: request.headers.get("User-Agent"),
-  } as const;
+  if (typeof policy === "object") addCorsHeaders(headers, policy, fields.get("origin") ?? null);
 }
 
 /** The path as it was sent: what `URL` would normalise stays as it is. */

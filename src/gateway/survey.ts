@@ -4,27 +4,23 @@ import { err, ok } from "../result.ts";
 import type { Result } from "../result.ts";
 
 /**
- * One pass over a request's fields, for all that needs to look at each of them: their size, and which of them must not
- * reach the origin. A second copy of the key is only found by reading everything; so it is done once, early, and what
- * comes later reads from here: asking the runtime for one field costs 1,500 instructions, a look into a map 50 or so.
+ * All of a request's fields, and what follows from them: their size, and which of them must not reach the origin. A second
+ * copy of the key is only found by reading everything; so it is done once, first of all, and whoever wants a field reads from
+ * here: asking the runtime for one costs 1,500 instructions, a look into a map 50 or so.
  */
+
+/** Every field's value by its name in lower case; lines of one name are joined by `, `. */
+export type Fields = ReadonlyMap<string, string>;
 
 export interface Survey {
   /** Names, lower case, of the fields that stay here. */
   readonly withheld: readonly string[];
-  /** Every field's value by its name in lower case; lines of one name are joined by `, `. */
-  readonly fields: ReadonlyMap<string, string>;
+  readonly fields: Fields;
 }
 
 export interface SurveyError {
   readonly code: "uri_too_long" | "headers_too_large";
   readonly detail: string;
-}
-
-/** The part of a `Request` that is read. */
-export interface Surveyed {
-  readonly url: string;
-  readonly headers: Headers;
 }
 
 /** A field line on the wire also has `: ` and CRLF. */
@@ -60,16 +56,20 @@ const WITHHELD: ReadonlySet<string> = new Set([
   "x-rewrite-url",
 ]);
 
-/** `presentedKey` is the credential that was found, or `null`: no field that contains it goes further, whatever its name. */
-export function surveyRequest(request: Surveyed, presentedKey: string | null): Result<Survey, SurveyError> {
+export function readFields(headers: Headers): Fields {
   const fields = new Map<string, string>();
+  headers.forEach((value, name) => fields.set(name, value));
+  return fields;
+}
+
+/** `presentedKey` is the credential that was found, or `null`: no field that contains it goes further, whatever its name. */
+export function surveyFields(fields: Fields, presentedKey: string | null): Result<Survey, SurveyError> {
   const withheld: string[] = [];
   let bytes = 0;
-  request.headers.forEach((value, name) => {
+  for (const [name, value] of fields) {
     bytes += name.length + value.length + LINE_OVERHEAD_BYTES;
-    fields.set(name, value);
     if (staysHere(name) || (presentedKey !== null && holds(value, presentedKey))) withheld.push(name);
-  });
+  }
   if (bytes > MAX_HEADER_BYTES) {
     return err({
       code: "headers_too_large",

@@ -2,7 +2,7 @@ import { MAX_VERIFY_BATCH } from "../constants.ts";
 import type { Problem } from "../http/problem.ts";
 import type { Result } from "../result.ts";
 import { err, ok } from "../result.ts";
-import { networkOf } from "./facts.ts";
+import { incomingOf, networkOf } from "./facts.ts";
 import type { Surroundings } from "./handler.ts";
 import { type Facts, record } from "./record.ts";
 import {
@@ -93,7 +93,7 @@ function factsOf({ outcome, route }: Verification, context: EventContext): Facts
     upstreamMs: null,
     bytesIn: 0,
     bytesOut: 0,
-    ...networkOf(call.request),
+    ...networkOf(incomingOf(call.request)),
     country: input.country?.toUpperCase() ?? null,
     clientIp: input.ip ?? null,
     userAgent: null,

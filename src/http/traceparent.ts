@@ -11,18 +11,18 @@ export interface Trace {
 
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 const VERSION = "00";
-const TRACE_ID_BYTES = 16;
-const SPAN_ID_BYTES = 8;
+const TRACE_ID_DIGITS = 32;
+const SPAN_ID_DIGITS = 16;
 const SAMPLED = 1;
 /** A later version may be longer; nobody needs more than this. */
 const MAX_TRACEPARENT_CHARACTERS = 512;
 
-/** `incoming` is the client's header or `null`; `randomBytes` a source that need not be cryptographic. */
-export function continueTrace(incoming: string | null, randomBytes: (length: number) => Uint8Array): Trace {
+/** `incoming` is the client's header or `null`; `randomHex` gives lower-case digits and need not be cryptographic. */
+export function continueTrace(incoming: string | null, randomHex: (digits: number) => string): Trace {
   const parent = incoming === null ? null : parseParent(incoming);
-  const traceId = parent?.traceId ?? hexId(randomBytes(TRACE_ID_BYTES));
+  const traceId = parent?.traceId ?? validId(randomHex(TRACE_ID_DIGITS));
   const flags = parent?.sampled === true ? "01" : "00";
-  const spanId = hexId(randomBytes(SPAN_ID_BYTES));
+  const spanId = validId(randomHex(SPAN_ID_DIGITS));
   return {
     traceId,
     traceparent: `${VERSION}-${traceId}-${spanId}-${flags}`,
@@ -45,16 +45,7 @@ function isZero(hex: string): boolean {
   return /^0+$/.test(hex);
 }
 
-/** `00` to `ff`: a look-up costs a third of `toString(16).padStart(2, "0")`. */
-const HEX_BYTES: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
-
-function hexId(bytes: Uint8Array): string {
-  let hex = "";
-  let bits = 0;
-  for (const byte of bytes) {
-    hex += HEX_BYTES[byte];
-    bits |= byte;
-  }
-  // An all-zero id is invalid; a source that gives one has one chance in 2^64 of being sound.
-  return bits === 0 ? `${hex.slice(1)}1` : hex;
+/** An all-zero id is invalid; a source that gives one has one chance in 2^64 of being sound. */
+function validId(hex: string): string {
+  return isZero(hex) ? `${hex.slice(1)}1` : hex;
 }

@@ -87,7 +87,9 @@ export function logRequest(event: UsageEvent, options: RequestLogOptions): void 
   else console.log(text);
 }
 
+const CROCKFORD_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz";
 const SAMPLE_CHARACTERS = 5;
+const SAMPLES = 32 ** SAMPLE_CHARACTERS;
 
 /**
  * Whether a request is in the sample. Decided by the random end of its id, so that every part that handles the request
@@ -96,18 +98,14 @@ const SAMPLE_CHARACTERS = 5;
 export function isSampled(requestId: string, rate: number): boolean {
   if (rate <= 0) return false;
   if (rate >= 1) return true;
-  const drawn = Number.parseInt(toDigits32(requestId.slice(-SAMPLE_CHARACTERS)), 32);
-  return Number.isNaN(drawn) ? false : drawn < rate * 32 ** SAMPLE_CHARACTERS;
-}
-
-/** Crockford's letters skip i, l, o, u; `parseInt` wants 0-9a-v without gaps. */
-function toDigits32(text: string): string {
-  let digits = "";
-  for (const character of text) {
-    const value = "0123456789abcdefghjkmnpqrstvwxyz".indexOf(character);
-    digits += value < 0 ? "?" : value.toString(32);
+  let drawn = 0;
+  for (let at = Math.max(0, requestId.length - SAMPLE_CHARACTERS); at < requestId.length; at += 1) {
+    const digit = CROCKFORD_DIGITS.indexOf(requestId.charAt(at));
+    // Not an id of ours.
+    if (digit < 0) return false;
+    drawn = drawn * 32 + digit;
   }
-  return digits;
+  return drawn < rate * SAMPLES;
 }
 
 function line(level: "info" | "warn" | "error", fields: LogContext): string {

@@ -1,4 +1,4 @@
-/** Random bytes for ids, a kilobyte drawn at a time: a draw costs ten times as much as the bytes. Not for keys. */
+/** Randomness for ids, a kilobyte drawn at a time: a draw costs ten times as much as the bytes. Not for keys. */
 
 const POOL_BYTES = 1_024;
 const pool = new Uint8Array(POOL_BYTES);
@@ -13,4 +13,23 @@ export function randomBytes(length: number): Uint8Array {
   }
   next += length;
   return pool.subarray(next - length, next);
+}
+
+const ASCII = new TextDecoder();
+const HEX_DIGITS = "0123456789abcdef";
+const digitPool = new Uint8Array(POOL_BYTES);
+/** The same as text. */
+let digits = "";
+let nextDigit = POOL_BYTES;
+
+/** At most `POOL_BYTES` lower-case hex digits. Written out for all of the pool at once: a piece of a text costs nearly nothing. */
+export function randomHex(length: number): string {
+  if (nextDigit + length > POOL_BYTES) {
+    crypto.getRandomValues(digitPool);
+    for (let at = 0; at < POOL_BYTES; at += 1) digitPool[at] = HEX_DIGITS.charCodeAt((digitPool[at] ?? 0) & 15);
+    digits = ASCII.decode(digitPool);
+    nextDigit = 0;
+  }
+  nextDigit += length;
+  return digits.slice(nextDigit - length, nextDigit);
 }

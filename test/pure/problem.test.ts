@@ -18,6 +18,7 @@ import { toProblem } from "../../src/http/problem.ts";
 import { rateLimitHeaders } from "../../src/http/rate-limit-headers.ts";
 import { newRequestId } from "../../src/http/request-id.ts";
 import { continueTrace } from "../../src/http/traceparent.ts";
+import { randomHex } from "../../src/platform/random.ts";
 
 const CODES = Object.keys(PROBLEMS).filter(isProblemCode);
 const CONTEXT = { requestId: "req_1", realm: "latchkey" };
@@ -233,7 +234,7 @@ describe("request ids and traces", () => {
     for (const id of ids) expect(id).toMatch(/^req_[0-9a-z]{26}$/);
   });
 
-  const bytes = (length: number) => new Uint8Array(length).fill(0xab);
+  const digits = (length: number) => "ab".repeat(length / 2);
   const traceId = "0af7651916cd43dd8448eb211c80319c";
 
   test("a valid traceparent goes on with the same trace, a new span and the sampled flag alone", () => {
@@ -244,14 +245,14 @@ describe("request ids and traces", () => {
       ["03", "01"],
       ["fe", "00"],
     ] as const) {
-      const trace = continueTrace(`00-${traceId}-b7ad6b7169203331-${flags}`, bytes);
+      const trace = continueTrace(`00-${traceId}-b7ad6b7169203331-${flags}`, digits);
       expect(trace).toEqual({
         traceId,
         traceparent: `00-${traceId}-${span}-${sent}`,
         continued: true,
       });
     }
-    expect(continueTrace(`cc-${traceId}-b7ad6b7169203331-01-what-comes-later`, bytes).continued).toBe(true);
+    expect(continueTrace(`cc-${traceId}-b7ad6b7169203331-01-what-comes-later`, digits).continued).toBe(true);
   });
 
   test("anything else starts a new trace", () => {
@@ -270,7 +271,7 @@ describe("request ids and traces", () => {
       `cc-${traceId}-b7ad6b7169203331-01.x`,
       `cc-${traceId}-b7ad6b7169203331-01-${"x".repeat(600)}`,
     ]) {
-      expect(continueTrace(bad, bytes), String(bad)).toEqual({
+      expect(continueTrace(bad, digits), String(bad)).toEqual({
         traceId: own,
         traceparent: `00-${own}-${"ab".repeat(8)}-00`,
         continued: false,
@@ -278,8 +279,20 @@ describe("request ids and traces", () => {
     }
   });
 
+  test("random digits are hex, as many as were asked for, and nobody's twice, also when the store is drawn anew", () => {
+    const drawn = Array.from({ length: 1_000 }, (_, index) => randomHex(index % 2 === 0 ? 32 : 16));
+    expect(new Set(drawn).size).toBe(1_000);
+    for (const [index, text] of drawn.entries())
+      expect(text).toMatch(index % 2 === 0 ? /^[0-9a-f]{32}$/ : /^[0-9a-f]{16}$/);
+    const counts = new Map<string, number>();
+    for (const digit of drawn.join("")) counts.set(digit, (counts.get(digit) ?? 0) + 1);
+    // 24,000 digits: 1,500 of each, and 300 away is eight standard deviations.
+    for (const [digit, count] of counts) expect(Math.abs(count - 1_500), digit).toBeLessThan(300);
+    expect(counts.size).toBe(16);
+  });
+
   test("no id is ever all zeros", () => {
-    expect(continueTrace(null, (length) => new Uint8Array(length)).traceparent).toMatch(/^00-0{31}1-0{15}1-00$/);
+    expect(continueTrace(null, (length) => "0".repeat(length)).traceparent).toMatch(/^00-0{31}1-0{15}1-00$/);
   });
 });
 

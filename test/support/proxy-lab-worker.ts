@@ -1,8 +1,9 @@
 import { DurableObject } from "cloudflare:workers";
 import { readCredential } from "../../src/gateway/credential.ts";
 import { forward } from "../../src/gateway/forward.ts";
-import { surveyRequest } from "../../src/gateway/survey.ts";
+import { readFields, surveyFields } from "../../src/gateway/survey.ts";
 import { continueTrace } from "../../src/http/traceparent.ts";
+import { randomHex } from "../../src/platform/random.ts";
 import { proxyRecord } from "./proxy-record.ts";
 
 /** A Worker that only forwards: every request is admitted, and its headers `x-lab-…` set the route. For tests with real sockets. */
@@ -19,9 +20,9 @@ export default {
     if (request.url.endsWith("/lab/traffic")) return Response.json(lastTraffic);
     const number = (name: string, otherwise: number): number => Number(headers.get(name) ?? otherwise);
     const found = readCredential(request, { queryParameter: "api_key", prefixes: NO_PREFIXES });
-    const survey = surveyRequest(request, found.ok ? (found.value?.presentedKey ?? null) : null);
+    const survey = surveyFields(readFields(headers), found.ok ? (found.value?.presentedKey ?? null) : null);
     if (!survey.ok) return new Response(survey.error.code, { status: 400 });
-    const trace = continueTrace(headers.get("traceparent"), (length) => crypto.getRandomValues(new Uint8Array(length)));
+    const trace = continueTrace(headers.get("traceparent"), randomHex);
     const result = await forward({
       request,
       survey: survey.value,

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { MAX_HEADER_BYTES } from "../../src/constants.ts";
 import { forward, type ForwardInput, type ForwardRoute } from "../../src/gateway/forward.ts";
 import type { Admission } from "../../src/gateway/outcome.ts";
-import { surveyRequest } from "../../src/gateway/survey.ts";
+import { type Fields, readFields, surveyFields } from "../../src/gateway/survey.ts";
 import { upstreamUrl, type UpstreamPlace, withoutParameter } from "../../src/gateway/upstream-url.ts";
 import type { EdgeRecord } from "../../src/keys/record.ts";
 import { proxyRecord } from "../support/proxy-record.ts";
@@ -30,7 +30,7 @@ interface Call {
 
 function inputOf(call: Call): ForwardInput {
   const request = call.request ?? new Request("https://api.test/x");
-  const survey = surveyRequest(request, null);
+  const survey = surveyFields(readFields(request.headers), null);
   if (!survey.ok) throw new Error(survey.error.code);
   const route = {
     upstream: { name: "test", ...place(UPSTREAM) },
@@ -197,16 +197,15 @@ describe("the origin's request", () => {
 
 describe("bounds", () => {
   test("header fields at the bound pass, one octet more is headers_too_large", () => {
-    const fields = (bytes: number): Request =>
-      new Request("https://api.test/", { headers: { "x-a": "x".repeat(bytes - "x-a".length - 4) } });
-    expect(surveyRequest(fields(MAX_HEADER_BYTES), null).ok).toBe(true);
-    expect(surveyRequest(fields(MAX_HEADER_BYTES + 1), null)).toMatchObject({ error: { code: "headers_too_large" } });
+    const fields = (bytes: number): Fields => readFields(new Headers({ "x-a": "x".repeat(bytes - "x-a".length - 4) }));
+    expect(surveyFields(fields(MAX_HEADER_BYTES), null).ok).toBe(true);
+    expect(surveyFields(fields(MAX_HEADER_BYTES + 1), null)).toMatchObject({ error: { code: "headers_too_large" } });
   });
 });
 
 test("what stays here is the same the first time, the second time, and after more names than are remembered", () => {
   const withheldOf = (name: string): readonly string[] => {
-    const survey = surveyRequest(new Request("https://api.test/", { headers: { [name]: "1" } }), null);
+    const survey = surveyFields(readFields(new Headers({ [name]: "1" })), null);
     return survey.ok ? survey.value.withheld : [];
   };
   const judge = (mark: string): void => {
