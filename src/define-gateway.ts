@@ -25,7 +25,7 @@ const installations = new WeakMap<GatewayConfig, Result<Installed, string>>();
 /** The default export of a gateway Worker. */
 export function defineGateway(config: GatewayConfig) {
   return {
-    async fetch(request, env, ctx): Promise<Response> {
+    fetch(request, env, ctx): Response | Promise<Response> {
       const installed = install(config, env);
       if (!installed.ok) return misconfigured(installed.error);
       // A call from within the account may say nothing of where it is; the next one may.
@@ -33,7 +33,7 @@ export function defineGateway(config: GatewayConfig) {
       const answering = answer(request, { ...installed.value, ctx });
       // A client that goes away must not take the event of its request with it.
       ctx.waitUntil(answering);
-      return await answering;
+      return answering;
     },
     async queue(batch, env): Promise<void> {
       await consumeUsage(batch, env);

@@ -186,11 +186,11 @@ function send(input: ForwardInput, { url, method, headers, body, signal }: Outgo
   const { target } = input.route.upstream;
   // `manual`: the origin's bytes are passed on as they are coded, never unpacked and packed again.
   const common = { headers, redirect: "manual", signal, encodeResponseBody: "manual" } as const;
-  const content = body.onGet ? {} : { method, body: body.stream };
   const to = body.onGet ? new Request(url, request) : url;
-  if (target.kind === "service") return serviceOf(env, target.binding).fetch(to, { ...common, ...content });
+  const init = body.onGet ? common : { ...common, method, body: body.stream };
+  if (target.kind === "service") return serviceOf(env, target.binding).fetch(to, init);
   // The zone's cache knows nothing of keys: it would answer one owner with what another was told.
-  return fetch(to, { ...common, ...content, cache: "no-store" });
+  return fetch(to, { ...init, cache: "no-store" });
 }
 
 function serviceOf(env: Env, binding: string): Fetcher {
@@ -216,10 +216,13 @@ function countAnswer(method: string, upstream: Response): CountedAnswer {
 }
 
 function trafficOf(body: RequestBody, answer: CountedAnswer | null): Traffic {
-  const bytesIn = (): number => body.counted?.tally.bytes ?? body.length ?? 0;
-  const bytesOut = (): number => answer?.counted?.tally.bytes ?? answer?.length ?? 0;
-  const streams = [body.counted?.ended, answer?.counted?.ended].filter((ended) => ended !== undefined);
-  return { bytesIn, bytesOut, ended: streams.length === 0 ? null : atMost(Promise.all(streams), STREAM_EVENT_WAIT_MS) };
+  const up = body.counted;
+  const down = answer?.counted ?? null;
+  return {
+    bytesIn: () => up?.tally.bytes ?? body.length ?? 0,
+    bytesOut: () => down?.tally.bytes ?? answer?.length ?? 0,
+    ended: up === null && down === null ? null : atMost(Promise.all([up?.ended, down?.ended]), STREAM_EVENT_WAIT_MS),
+  };
 }
 
 /** Settles with `work`, or after `ms`. */

@@ -20,6 +20,8 @@ type Address = ipaddr.IPv4 | ipaddr.IPv6;
 interface Block {
   readonly network: Address;
   readonly bits: number;
+  /** The fixed bits of a v4 block; `null` for v6. */
+  readonly v4: { readonly network: number; readonly mask: number } | null;
 }
 
 const COUNTRY = /^[A-Z]{2}$/;
@@ -28,6 +30,9 @@ const HOST_LABELS = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
 const ZERO_TO_128 = /^(?:0|[1-9][0-9]{0,2})$/;
 /** A v4-mapped v6 address is 96 fixed bits and a v4 address. */
 const MAPPED_BITS = 96;
+const DOT = 0x2e;
+const ZERO = 0x30;
+const NINE = 0x39;
 const SECURE_ORIGIN = "https://";
 
 /** Records live in the isolate's cache, so their bindings are parsed once. */
@@ -64,12 +69,24 @@ function blocksOf(bindings: Bindings, ips: readonly string[]): readonly Block[] 
   const known = parsedBlocks.get(bindings);
   if (known !== undefined) return known;
   // An entry that does not parse was never accepted by the control API; it allows nothing.
-  const blocks = ips.map(parseBlock).filter((block) => block !== null);
+  const blocks = ips.flatMap((text) => {
+    const block = parseBlock(text);
+    return block === null ? [] : [{ ...block, v4: fixedBitsOf(block) }];
+  });
   parsedBlocks.set(bindings, blocks);
   return blocks;
 }
 
+function fixedBitsOf({ network, bits }: Omit<Block, "v4">): Block["v4"] {
+  const plain = network.kind() === "ipv4" ? parsePlainV4(network.toString()) : null;
+  if (plain === null) return null;
+  const mask = bits === 0 ? 0 : -1 << (32 - bits);
+  return { network: plain & mask, mask };
+}
+
 function addressAllowed(blocks: readonly Block[], ip: string | null): boolean {
+  const plain = ip === null ? null : parsePlainV4(ip);
+  if (plain !== null) return blocks.some(({ v4 }) => v4 !== null && (plain & v4.mask) === v4.network);
   const address = ip === null ? null : parseAddress(ip);
   if (address === null) return false;
   return blocks.some(({ network, bits }) => network.kind() === address.kind() && address.match(network, bits));
@@ -83,8 +100,33 @@ function parseAddress(text: string): Address | null {
   return address.isIPv4MappedAddress() ? address.toIPv4Address() : address;
 }
 
+/**
+ * The 32 bits of `192.0.2.1`, as a signed number, and `null` for whatever else. For the warm path: the library's parser makes a tenth
+ * of what deciding on a key costs.
+ */
+function parsePlainV4(text: string): number | null {
+  let bits = 0;
+  let parts = 1;
+  let value = -1;
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index);
+    if (code === DOT) {
+      if (value < 0) return null;
+      bits = (bits << 8) | value;
+      parts += 1;
+      value = -1;
+    } else {
+      // No leading zero: it could be octal.
+      if (code < ZERO || code > NINE || value === 0) return null;
+      value = Math.max(0, value) * 10 + (code - ZERO);
+      if (value > 255) return null;
+    }
+  }
+  return parts === 4 && value >= 0 ? (bits << 8) | value : null;
+}
+
 /** A block that lies within the mapped range is a v4 block; a wider v6 block never holds v4 addresses. */
-function parseBlock(text: string): Block | null {
+function parseBlock(text: string): Omit<Block, "v4"> | null {
   const slash = text.indexOf("/");
   if (slash < 0) {
     const network = parseAddress(text);

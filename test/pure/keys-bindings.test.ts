@@ -131,6 +131,30 @@ describe("addresses", () => {
     }
   });
 
+  test("what is not plainly four decimal bytes, or v6, is no address and meets no block", () => {
+    for (const ip of ["0.0.0.0", "9.10.99.100", "255.255.255.255", "::ffff:192.0.2.1"])
+      expect(allowed(["0.0.0.0/0"], ip), ip).toBe(true);
+    for (const ip of [
+      "010.0.0.1",
+      "00.0.0.0",
+      "1.2.3",
+      "1.2.3.4.5",
+      "1.2.3.256",
+      "1.2.3.1000000000000",
+      "1..2.3",
+      ".1.2.3",
+      "1.2.3.",
+      "1.2.3.4/32",
+      " 192.0.2.1",
+      "0x7f.0.0.1",
+      "16909060",
+      "",
+      ".",
+      "...",
+    ])
+      expect(allowed(["0.0.0.0/0", "::/0"], ip), ip).toBe(false);
+  });
+
   test("only plain decimal and v6 notation with a length in range is a CIDR", () => {
     for (const good of ["10.0.0.0/8", "10.0.0.1", "::1", "2001:db8::/32", "::ffff:10.0.0.1", "0.0.0.0/0", "::/128"])
       expect(isCidr(good), good).toBe(true);
