@@ -17,6 +17,7 @@ export interface Settings {
   readonly compatibility_date: string;
   readonly compatibility_flags: readonly string[];
   readonly minify: boolean;
+  readonly keep_names: boolean;
   readonly vars: Readonly<Record<string, unknown>>;
   readonly kv_namespaces: readonly { readonly binding: string }[];
   readonly durable_objects: { readonly bindings: readonly { readonly name: string; readonly class_name: string }[] };
@@ -53,6 +54,7 @@ export async function bundleEntry({ directory, entry, settings, minify }: Bundle
       compatibility_date: settings.compatibility_date,
       compatibility_flags: settings.compatibility_flags,
       minify: minify ?? settings.minify,
+      keep_names: settings.keep_names,
       send_metrics: false,
     }),
   );
