@@ -28,10 +28,12 @@ export interface Entry {
 /** An ingest folds what is older than this, if it is enough to be worth it; … */
 const FOLD_AFTER_MS = 60_000;
 const FOLD_ENTRIES = 32;
-/** … and whatever is older than this. */
+/** … whatever is older than this; … */
 const FOLD_ANYWAY_MS = 3_600_000;
-/** A row holds 2 MB; a group is about 250 bytes. */
-const GROUPS_PER_ROW = 4_000;
+/** … and what is more than this: a fold holds all of it in memory, some 500 bytes each, and nothing else happens meanwhile. */
+const FOLD_GROUPS = 25_000;
+/** A row holds 2 MB, and a character is at most 3 bytes. */
+const CHARACTERS_PER_ROW = 500_000;
 
 /** What stands in a row, as JSON: [minute, seriesKey, requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs], and totals. */
 interface StoredEntry {
@@ -39,9 +41,12 @@ interface StoredEntry {
   readonly t: readonly Total[];
 }
 
-/** How many slots count: a copy of what is stored. `null`: to be looked up. */
+/** What the journal holds. */
 export interface JournalLength {
+  /** How many slots count: a copy of what is stored. `null`: to be looked up. */
   slots: number | null;
+  /** Groups that were put in since the object woke up, or since the last fold. */
+  groups: number;
 }
 
 /** To be called in a transaction. Gives the rows written. */
@@ -54,9 +59,8 @@ export function keepEntry(
   const round = readState(sql, "journal_round");
   let slots = length.slots ?? countSlots(sql, round);
   let rowsWritten = 0;
-  for (let from = 0; from === 0 || from < groups.length; from += GROUPS_PER_ROW) {
-    const g = groups.slice(from, from + GROUPS_PER_ROW).map(pack);
-    const isFirst = from === 0;
+  for (const [index, g] of inRows(groups).entries()) {
+    const isFirst = index === 0;
     const entry: StoredEntry = { g, t: isFirst ? totals : [] };
     slots += 1;
     rowsWritten += sql.exec(
@@ -71,7 +75,24 @@ export function keepEntry(
     ).rowsWritten;
   }
   length.slots = slots;
+  length.groups += groups.length;
   return rowsWritten;
+}
+
+/** One row nearly always; one also where there is nothing. */
+function inRows(groups: readonly MinuteSum[]): readonly StoredEntry["g"][] {
+  const rows: StoredEntry["g"][number][][] = [[]];
+  let characters = 0;
+  for (const group of groups) {
+    // At most: a text of JSON within JSON has its quotes escaped, and there are eight numbers.
+    characters += 2 * group.seriesKey.length + 160;
+    if (characters > CHARACTERS_PER_ROW) {
+      rows.push([]);
+      characters = 0;
+    }
+    rows.at(-1)?.push(pack(group));
+  }
+  return rows;
 }
 
 function countSlots(sql: SqlStorage, round: number): number {
@@ -103,7 +124,8 @@ function movesIn(text: string): readonly Move[] {
   return JSON.parse(text) as readonly Move[];
 }
 
-export function isFoldDue(sql: SqlStorage, now: number): boolean {
+export function isFoldDue(sql: SqlStorage, now: number, length: JournalLength): boolean {
+  if (length.groups >= FOLD_GROUPS) return true;
   const round = readState(sql, "journal_round");
   const [first] = sql.exec<{ at: number }>(`SELECT at FROM journal_slot WHERE slot = 1 AND round = ?`, round).toArray();
   if (first === undefined) return false;
@@ -149,8 +171,9 @@ export function fold(
     for (const [minute, seriesKey, ...sums] of stored.g) addGroup(groups, minute, seriesKey, unpackSums(sums));
     for (const total of stored.t) addTotal(totals, total);
   }
-  if (slots === 0) return 0;
   memory.journal.slots = 0;
+  memory.journal.groups = 0;
+  if (slots === 0) return 0;
   return (
     writeSums(sql, [...groups.values()], at, memory.series) +
     writeTotals(sql, totals.values()) +

@@ -16,5 +16,5 @@ export interface LedgerMemory {
 }
 
 export function emptyMemory(now: number): LedgerMemory {
-  return { series: new Map(), batches: new Map(), journal: { slots: null }, uses: noUses(now) };
+  return { series: new Map(), batches: new Map(), journal: { slots: null, groups: 0 }, uses: noUses(now) };
 }

@@ -55,7 +55,7 @@ export class UsageLedger extends DurableObject<Env> {
   ingest(batches: readonly LedgerBatch[]): IngestAnswer {
     const now = Date.now();
     const answer = this.#inTransaction(() => {
-      const isDue = isFoldDue(this.#sql, now) || isRollUpDue(this.#sql, now);
+      const isDue = isFoldDue(this.#sql, now, this.#memory.journal) || isRollUpDue(this.#sql, now);
       const rows = isDue ? this.#sumUp(now) : 0;
       const ingested = ingestBatches(this.#sql, batches, this.#memory, now);
       return { ...ingested, rowsWritten: ingested.rowsWritten + rows };

@@ -5,9 +5,9 @@ import { GRANULARITY_SECONDS, MINUTE_SECONDS } from "./rollup.ts";
 /**
  * What requests cost on the platform, out of sums that are kept anyway. Pure.
  *
- * The dearer part of a key's requests are those that find no lease on their isolate, and rows that are written for each minute in
- * which a key was used. Of `r` requests in a bucket about `r · C / (r + C)` are of that kind: nearly all of a few, at most `C` of
- * many. `C` is measured (`halfColdPerMinute`), and so are both prices. Whole numbers all the way: no rounding adds up.
+ * The dearer part of a key's requests are those that find no lease on their isolate, and what is written for them. Of `r`
+ * requests in a bucket about `r · C / (r + C)` are of that kind: nearly all of a few, at most `C` of many. `C` is measured
+ * (`halfColdPerMinute`), and so are both prices. Whole numbers all the way: no rounding adds up.
  */
 
 /** `C` for one bucket of this length. */

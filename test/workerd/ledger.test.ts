@@ -232,6 +232,22 @@ describe("the usage ledger", () => {
       expect((await ledger.status()).totals).toMatchObject([{ code: "allowed", requests: 2 * KEYS }]);
     });
 
+    test("takes what does not fit into one row, and never holds more than a fold can take at once", async () => {
+      const { ledger, stub } = newLedger();
+      const route = `/${"long/".repeat(200)}`;
+      let sent = 0;
+      let most = 0;
+      for (let ingest = 0; ingest < 16; ingest++) {
+        const events = Array.from({ length: 2_000 }, () => usageEvent({ time: START, keyId: `key_${sent++}`, route }));
+        const { rowsWritten } = await ledger.ingest([part(usageBatch(events, START))]);
+        if (ingest === 0) expect(rowsWritten).toBeGreaterThan(5);
+        most = Math.max(most, await journaled(stub));
+      }
+      expect(await journaled(stub)).toBeLessThan(most);
+      expect((await ask(ledger)).totals.requests).toBe(sent);
+      expect((await ledger.status()).totals).toMatchObject([{ requests: sent }]);
+    });
+
     test("what lay in the journal while its hour and day were summed is in both", async () => {
       const { ledger, stub } = newLedger();
       await ledger.ingest([round(START)]);
