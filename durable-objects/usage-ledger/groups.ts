@@ -26,11 +26,14 @@ export interface SeriesGroups {
   readonly valuesOf: (group: number) => UsagePoint["group"];
 }
 
+type GroupRow = Record<string, string | number | null>;
+
 export function seriesGroups(sql: SqlStorage, groupBy: readonly UsageDimension[], filters: UsageFilters): SeriesGroups {
   const bySeries = new Map<number, number | null>();
   const byName = new Map<string, number>();
   const values: UsagePoint["group"][] = [];
-  const columns = ["id", ...groupBy.map((dimension) => COLUMNS[dimension])].join(", ");
+  const names = groupBy.map((_dimension, index) => `g${index}`);
+  const columns = ["id", ...groupBy.map((dimension, index) => `${COLUMNS[dimension]} AS g${index}`)].join(", ");
   const { conditions, bound } = filterSql(filters);
   // Names of columns come from the constants above; whatever a caller sends is a bound parameter.
   const query = `SELECT ${columns} FROM series
@@ -46,16 +49,15 @@ export function seriesGroups(sql: SqlStorage, groupBy: readonly UsageDimension[]
       }
       if (unknown.length === 0) return [];
       const met = new Set<number>();
-      for (const [series, ...group] of sql
-        .exec(query, JSON.stringify(unknown), ...bound)
-        .raw<(string | number | null)[]>()) {
+      for (const row of sql.exec<GroupRow>(query, JSON.stringify(unknown), ...bound)) {
+        const group = names.map((column) => row[column] ?? null);
         const name = JSON.stringify(group);
         let number = byName.get(name);
         if (number === undefined) {
           number = values.push(group) - 1;
           byName.set(name, number);
         }
-        bySeries.set(Number(series), number);
+        bySeries.set(Number(row["id"]), number);
         met.add(number);
       }
       return [...met];

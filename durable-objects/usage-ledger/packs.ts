@@ -111,15 +111,20 @@ export function* readParts(
   yield* readOldParts(sql, { table, from, to });
 }
 
+/** The bucket, then in the order of `Packed`. */
+const OLD_COLUMNS = ["bucket", "series", "requests", "allowed", "cost", "bytes_in", "bytes_out", "latency_ms"] as const;
+type OldColumn = (typeof OLD_COLUMNS)[number];
+
 function* readOldParts(sql: SqlStorage, { table, from, to }: Segment): Generator<BucketPart> {
   // The name of the table is one of the constants above.
-  const rows = sql.exec<Record<string, number>>(
-    `SELECT bucket, series, requests, allowed, cost, bytes_in, bytes_out, latency_ms FROM ${OLD_TABLES[table]}
-     WHERE bucket >= ? AND bucket < ? ORDER BY bucket`,
+  for (const row of sql.exec<Record<OldColumn, number>>(
+    `SELECT ${OLD_COLUMNS.join(", ")} FROM ${OLD_TABLES[table]} WHERE bucket >= ? AND bucket < ?`,
     from,
     to,
-  );
-  for (const [bucket = 0, ...packed] of rows.raw<number[]>()) yield { bucket, packed };
+  )) {
+    const [, ...packed] = OLD_COLUMNS.map((column) => row[column]);
+    yield { bucket: row.bucket, packed };
+  }
 }
 
 /** Starts of the coarser buckets in which a part of a range holds anything. */
