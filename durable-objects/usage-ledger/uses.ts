@@ -169,14 +169,23 @@ export function sweepUses(sql: SqlStorage, before: number): number {
   return rowsWritten;
 }
 
+/** So many at once: all keys of a large workspace may be too many to hold. */
+const OLD_USES_AT_ONCE = 50_000;
+
 /** Older versions kept a row for each key. To be called in a transaction; a second call finds nothing to do. */
 export function moveOldUses(sql: SqlStorage): void {
-  const rows = sql
-    .exec<{ keyId: string; used: number; told: number }>(`SELECT key_id AS keyId, last_used AS used, told FROM key_use`)
-    .toArray();
-  if (rows.length === 0) return;
-  addToRows(useRows(sql), new Map(rows.map(({ keyId, used, told }) => [keyId, { used, told }])), placeOf);
-  sql.exec(`DELETE FROM key_use`);
+  for (;;) {
+    const rows = sql
+      .exec<{ keyId: string; used: number; told: number }>(
+        `SELECT key_id AS keyId, last_used AS used, told FROM key_use ORDER BY key_id LIMIT ?`,
+        OLD_USES_AT_ONCE,
+      )
+      .toArray();
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    addToRows(useRows(sql), new Map(rows.map(({ keyId, used, told }) => [keyId, { used, told }])), placeOf);
+    sql.exec(`DELETE FROM key_use WHERE key_id <= ?`, last.keyId);
+  }
 }
 
 /** Never changes: part of what is stored. */
