@@ -69,7 +69,7 @@ export async function offer(dues: readonly Due[], send: (isolate: number) => Pro
 
 const REQUEST_TIMEOUT_MS = 15_000;
 
-/** Where isolates are, in turn: those of one region share a lease broker. As the platform tells it, in `request.cf`. */
+/** Where isolates are, in turn: those of one location share its lease brokers. As the platform tells it, in `request.cf`. */
 const PLACES = [
   { colo: "FRA", continent: "EU", country: "DE", longitude: "8.7" },
   { colo: "IAD", continent: "NA", country: "US", longitude: "-77.5" },

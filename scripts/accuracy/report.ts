@@ -175,7 +175,7 @@ answer: the meter refuses before the registry has told everyone.
   *Never below* is judged by everything that may have passed in the window, against what was certainly offered in it.
 * A cell in which a request took longer than a second says little of its windows. It is measured again with less beside it, twice at most, and
   then reported as not measured. A limit that was exceeded stays exceeded, however slow the machine.
-* Isolates are told that they are in Frankfurt, Ashburn, Singapore and Sydney in turn, so that they ask the lease brokers of four regions.
+* Isolates are told that they are in Frankfurt, Ashburn, Singapore and Sydney in turn, so that they ask the lease brokers of four locations.
 * An answer that is neither 200 nor 429 counts as offered and not as passed.
 
 \`--plant generous-lease\` (a meter whose grants hold one unit more than it subtracted) and \`--plant silent-revoke\` (a registry that acknowledges

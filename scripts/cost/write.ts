@@ -90,7 +90,7 @@ plan's $${PLAN_USD_PER_MONTH} and what it includes. *naive* is a gateway that re
 
 ${markdownTable(billRows(rows))}
 
-Requests come at random moments at a flat rate; ${volumeRates()}. Traffic is spread evenly over the isolates, which stand in two regions by turns.
+Requests come at random moments at a flat rate; ${volumeRates()}. Traffic is spread evenly over the isolates, which stand in two locations by turns.
 ${SHAPES.map(({ name, about }) => `* **${name}**: ${about}.`).join("\n")}
 
 The targets are for 1 B a month. At ${(least / 1e6).toFixed(0)} M there are fewer requests to a lease, to a queue message and to a row, so that a request costs more, of a bill that is small.

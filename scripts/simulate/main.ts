@@ -116,7 +116,7 @@ function showWorld({ seed, plan, trace }: WorldResult, whole: boolean): void {
 async function showScale(quick: boolean): Promise<ScaleResults> {
   const results = await runScale({ seed: 1, quick, progress });
   print(`\nOne key in all 330 locations at once\n\n${textTable(hotRows(results))}`);
-  print(`\nModest keys, by rate in each region and number of regions\n\n${textTable(modestRows(results))}`);
+  print(`\nModest keys, by rate in each city and number of cities\n\n${textTable(modestRows(results))}`);
   print(`\nMany keys by Zipf\n\n${textTable(zipfRows(results))}`);
   return results;
 }

@@ -1,6 +1,6 @@
 import { figure, type Rows, type Target } from "../report/table.ts";
 import type { HotResult } from "./scale/hot.ts";
-import { type ModestCell, roundSeconds, type ScaleResults } from "./scale/scenarios.ts";
+import { type ModestCell, nameOfReach, roundSeconds, type ScaleResults } from "./scale/scenarios.ts";
 import type { SpreadResult } from "./scale/spread.ts";
 import type { SeedsResult } from "./worlds/seeds.ts";
 
@@ -12,8 +12,8 @@ const COLD_P50_MAX_MS = 10;
 const COLD_P99_MAX_MS = 40;
 const RATIO_LEAST = 0.98;
 const REVOCATION_MAX_MS = 5_000;
-/** "A modest key": one request in three seconds and region, in three regions. */
-const MODEST = { perRegionPerSecond: 1 / 3, regions: 3 };
+/** "A modest key": one request in three seconds in each of three cities. */
+const MODEST = { perSecond: 1 / 3, reach: 3 };
 
 const ms = (value: number): string => (Number.isNaN(value) ? "–" : value < 0.5 ? "0" : figure(Math.round(value)));
 const percent = (share: number): string => (Number.isNaN(share) ? "–" : `${(share * 100).toFixed(1)} %`);
@@ -62,7 +62,7 @@ export function modestRows({ modest }: ScaleResults): Rows {
   return [
     [
       "one request in",
-      "regions",
+      "used in",
       "topology",
       "cold",
       "lease hits",
@@ -74,9 +74,9 @@ export function modestRows({ modest }: ScaleResults): Rows {
       "KV reads per request",
       "$ per million",
     ],
-    ...modest.map(({ perRegionPerSecond, regions, result }) => [
-      `${roundSeconds(1 / perRegionPerSecond)} s`,
-      String(regions),
+    ...modest.map(({ perSecond, reach, result }) => [
+      `${roundSeconds(1 / perSecond)} s`,
+      nameOfReach(reach),
       ...spreadCells(result),
     ]),
   ];
@@ -133,10 +133,9 @@ export function hottest({ hot }: ScaleResults, name: "ample" | "half"): HotResul
 
 export function modestCell({ modest }: ScaleResults): ModestCell | undefined {
   const cells = modest.filter(
-    ({ result, perRegionPerSecond }) =>
-      result.topology === "brokers" && perRegionPerSecond === MODEST.perRegionPerSecond,
+    ({ result, perSecond }) => result.topology === "brokers" && perSecond === MODEST.perSecond,
   );
-  return cells.find(({ regions }) => regions === MODEST.regions) ?? cells[0];
+  return cells.find(({ reach }) => reach === MODEST.reach) ?? cells[0];
 }
 
 export function scaleTargets(results: ScaleResults): Target[] {

@@ -43,7 +43,7 @@ function figuresText({ seeds, scale, targets }: PageInput): string {
     markdownTable(hotRows(scale)),
     "## Modest keys",
     "![Latency of a cold request by rate](images/scale-cold.svg)",
-    "![Latency of a cold request by regions](images/scale-distance.svg)",
+    "![Latency of a cold request by cities](images/scale-distance.svg)",
     "![Cold isolates and lease hits by rate](images/scale-hits.svg)",
     "![Cost by rate](images/scale-cost.svg)",
     markdownTable(modestRows(scale)),

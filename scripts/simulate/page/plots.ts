@@ -1,6 +1,6 @@
 import type { Topology } from "../scale/hot.ts";
 import type { ScaleResults } from "../scale/scenarios.ts";
-import type { SpreadResult } from "../scale/spread.ts";
+import type { Reach, SpreadResult } from "../scale/spread.ts";
 import { CALLS_PER_OBJECT_MAX } from "../report.ts";
 import type { Axis, Plot, Series } from "./svg.ts";
 
@@ -60,15 +60,15 @@ function loadPlot({ hot }: ScaleResults): Plot {
 function overRates(
   { modest }: ScaleResults,
   topology: Topology,
-  regions: number,
+  reach: Reach,
   read: (result: SpreadResult) => number,
 ): Series["points"] {
   return modest
-    .filter((cell) => cell.regions === regions && cell.result.topology === topology)
-    .map(({ perRegionPerSecond, result }) => [perRegionPerSecond, read(result)]);
+    .filter((cell) => cell.reach === reach && cell.result.topology === topology)
+    .map(({ perSecond, result }) => [perSecond, read(result)]);
 }
 
-const RATE_LABEL = "requests a second of one key in each region";
+const RATE_LABEL = "requests a second of one key in each city";
 const RATES = (label: string): Axis => ({
   label,
   scale: "log",
@@ -85,13 +85,13 @@ const RATES = (label: string): Axis => ({
   ],
 });
 
-const REGIONS_SHOWN = 3;
+const REACH_SHOWN = 3;
 
 function coldPlot(results: ScaleResults): Plot {
   const line = (topology: Topology, quantile: "p50" | "p99"): Series["points"] =>
-    overRates(results, topology, REGIONS_SHOWN, ({ coldMs }) => Math.max(1, coldMs[quantile]));
+    overRates(results, topology, REACH_SHOWN, ({ coldMs }) => Math.max(1, coldMs[quantile]));
   return {
-    title: "A request that meets an isolate which does not know its key (3 regions)",
+    title: "A request that meets an isolate which does not know its key (3 cities)",
     x: RATES(RATE_LABEL),
     y: logAxis("ms until it is admitted", 1, 1_000),
     series: [
@@ -105,9 +105,9 @@ function coldPlot(results: ScaleResults): Plot {
 
 function hitsPlot(results: ScaleResults): Plot {
   const line = (topology: Topology, read: (result: SpreadResult) => number): Series["points"] =>
-    overRates(results, topology, REGIONS_SHOWN, (result) => read(result) * 100);
+    overRates(results, topology, REACH_SHOWN, (result) => read(result) * 100);
   return {
-    title: "How often a request waits for nobody, and how often its isolate is cold (3 regions)",
+    title: "How often a request waits for nobody, and how often its isolate is cold (3 cities)",
     x: RATES(RATE_LABEL),
     y: {
       label: "% of requests",
@@ -134,12 +134,14 @@ const DISTANCE_RATE = 1 / 3;
 function distancePlot({ modest }: ScaleResults): Plot {
   const line = (topology: Topology, quantile: "p50" | "p99"): Series["points"] =>
     modest
-      .filter((cell) => cell.perRegionPerSecond === DISTANCE_RATE && cell.result.topology === topology)
-      .map(({ regions, result }) => [regions, Math.max(1, result.coldMs[quantile])]);
+      .filter(({ perSecond, result }) => perSecond === DISTANCE_RATE && result.topology === topology)
+      .flatMap(({ reach, result }) =>
+        typeof reach === "number" ? [[reach, Math.max(1, result.coldMs[quantile])] as const] : [],
+      );
   return {
-    title: "The same by the number of regions that use the key (one request in 3 s in each)",
+    title: "The same by the number of cities that use the key (one request in 3 s in each)",
     x: {
-      label: "regions",
+      label: "cities",
       scale: "linear",
       from: 1,
       to: 11,
@@ -157,9 +159,9 @@ function distancePlot({ modest }: ScaleResults): Plot {
 
 function costPlot(results: ScaleResults): Plot {
   const line = (topology: Topology): Series["points"] =>
-    overRates(results, topology, REGIONS_SHOWN, ({ usdPerMillion }) => Math.max(0.01, usdPerMillion));
+    overRates(results, topology, REACH_SHOWN, ({ usdPerMillion }) => Math.max(0.01, usdPerMillion));
   return {
-    title: "KV, objects and rows: dollars per million requests (3 regions)",
+    title: "KV, objects and rows: dollars per million requests (3 cities)",
     x: RATES(RATE_LABEL),
     y: logAxis("$ per million requests", 0.01, 1_000),
     series: [

@@ -69,14 +69,11 @@ export function distanceKm(a: Colo, b: Colo): number {
 const nearest = new Map<string, Colo>();
 
 /** Where an object that is first asked for here comes to live: the nearest location that hosts objects, in the hinted region if there is one. */
-export function hostNear(colo: Colo, hint?: string): Colo {
-  const name = `${colo.code}/${hint ?? ""}`;
-  let host = nearest.get(name);
+export function hostNear(colo: Colo): Colo {
+  let host = nearest.get(colo.code);
   if (host === undefined) {
-    const hinted = HOSTS.filter(({ region }) => region === hint);
-    const candidates = hinted.length === 0 ? HOSTS : hinted;
-    host = candidates.reduce((best, other) => (distanceKm(colo, other) < distanceKm(colo, best) ? other : best));
-    nearest.set(name, host);
+    host = HOSTS.reduce((best, other) => (distanceKm(colo, other) < distanceKm(colo, best) ? other : best));
+    nearest.set(colo.code, host);
   }
   return host;
 }

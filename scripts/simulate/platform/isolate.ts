@@ -33,7 +33,7 @@ export class SimulatedIsolate {
     const created = createIsolate(config, env);
     if (!created.ok) throw new Error(`the simulated configuration is wrong: ${JSON.stringify(created.error)}`);
     this.isolate = created.value;
-    this.isolate.place = { region: place.colo.region, colo: place.colo.code };
+    this.isolate.location = place.colo.code;
     this.#send = createSend(env);
   }
 

@@ -113,14 +113,11 @@ export class Objects {
   }
 
   /** The binding as code at `place` sees it. */
-  namespaceFor(
-    binding: string,
-    place: Place,
-  ): { getByName: (name: string, options?: { locationHint?: string }) => object } {
+  namespaceFor(binding: string, place: Place): { getByName: (name: string) => object } {
     return {
-      getByName: (name, options) => {
+      getByName: (name) => {
         // An object comes to live near whoever names it first.
-        const host = this.hostOf(binding, name, hostNear(place.colo, options?.locationHint));
+        const host = this.hostOf(binding, name, hostNear(place.colo));
         return new Proxy(
           {},
           {

@@ -57,7 +57,7 @@ const WATCH_AFTER_REVOKE_MS = 6_000;
 const RING_MS = 8_192;
 const SLICE_MS = 250;
 const SETTLE_HAPPENINGS_MAX = 1_500_000;
-const MEASURE_HAPPENINGS_MAX = 1_000_000;
+const MEASURE_HAPPENINGS_MAX = 30_000_000;
 
 export async function runHot(options: HotOptions): Promise<HotResult> {
   const world = new World({ seed: options.seed, startAt: START - options.settleMs, serviceMs: 0 });
@@ -199,7 +199,7 @@ class HotRun {
         kvReads: this.#world.kv.reads,
         objectRequests: meter.calls + broker.calls,
         objectGbSeconds: (meter.busySeconds + broker.busySeconds) * 0.128,
-        rowsWritten: meter.rowsWritten,
+        rowsWritten: meter.rowsWritten + broker.rowsWritten,
       }),
     };
   }

@@ -1,6 +1,6 @@
 import type { Limit } from "../../../src/limits/limit.ts";
 import { type HotResult, runHot, type Topology } from "./hot.ts";
-import { runSpread, type SpreadResult } from "./spread.ts";
+import { type Reach, runSpread, type SpreadResult } from "./spread.ts";
 
 /** The large scenarios, each with home meters alone and with lease brokers. */
 
@@ -12,8 +12,9 @@ export interface HotCell {
 }
 
 export interface ModestCell {
-  readonly perRegionPerSecond: number;
-  readonly regions: number;
+  /** In each city; of a key that is used all over a region, in all of it. */
+  readonly perSecond: number;
+  readonly reach: Reach;
   readonly result: SpreadResult;
 }
 
@@ -88,9 +89,10 @@ function rateOf(unitsPerSecond: number, seconds: number): Limit {
   return { name: "burst", limit: Math.ceil(unitsPerSecond * seconds), window: { seconds }, kind: "rate" };
 }
 
-/** Requests a second of one key in one region: from one in ten minutes to a hundred a second. */
+/** Requests a second of one key in one city: from one in ten minutes to a hundred a second. */
 const MODEST_RATES = [1 / 600, 1 / 60, 1 / 10, 1 / 3, 1, 10, 100] as const;
-const REGION_COUNTS = [1, 3, 11] as const;
+/** The servers of one customer stand in a city or a few; what runs on many machines is used all over a region. */
+const REACHES: readonly Reach[] = [1, 3, 11, "region"];
 const AMPLE: Limit = { name: "burst", limit: 100_000, window: "minute", kind: "rate" };
 const REQUESTS_PER_CELL = 2_000;
 const KEYS_MAX = 400;
@@ -98,15 +100,13 @@ const KEYS_MAX = 400;
 async function runModestCells({ seed, quick, progress }: ScaleOptions): Promise<ModestCell[]> {
   const cells: ModestCell[] = [];
   const rates = quick ? [1 / 3] : MODEST_RATES;
-  const counts = quick ? [1] : REGION_COUNTS;
-  for (const perRegionPerSecond of rates) {
-    for (const regions of counts) {
+  const reaches = quick ? [1] : REACHES;
+  for (const perSecond of rates) {
+    for (const reach of reaches) {
       for (const topology of TOPOLOGIES) {
-        progress(
-          `modest keys: one request in ${roundSeconds(1 / perRegionPerSecond)} s and region, ${regions} regions, ${topology}`,
-        );
-        const result = await runModest({ topology, perRegionPerSecond, regions, seed, quick });
-        cells.push({ perRegionPerSecond, regions, result });
+        progress(`modest keys: one request in ${roundSeconds(1 / perSecond)} s, ${nameOfReach(reach)}, ${topology}`);
+        const result = await runModest({ topology, perSecond, reach, seed, quick });
+        cells.push({ perSecond, reach, result });
       }
     }
   }
@@ -115,25 +115,25 @@ async function runModestCells({ seed, quick, progress }: ScaleOptions): Promise<
 
 interface ModestInput {
   readonly topology: Topology;
-  readonly perRegionPerSecond: number;
-  readonly regions: number;
+  readonly perSecond: number;
+  readonly reach: Reach;
   readonly seed: number;
   readonly quick: boolean;
 }
 
-async function runModest({ topology, perRegionPerSecond, regions, seed, quick }: ModestInput): Promise<SpreadResult> {
-  const perKey = perRegionPerSecond * regions;
+async function runModest({ topology, perSecond, reach, seed, quick }: ModestInput): Promise<SpreadResult> {
+  const perKey = perSecond * (typeof reach === "number" ? reach : 1);
   const requests = quick ? REQUESTS_PER_CELL / 5 : REQUESTS_PER_CELL;
   // A slow key is watched for longer, so that it comes at least a few times.
-  const measureMs = Math.min(Math.max(60_000, 3_000 / perRegionPerSecond), 900_000);
+  const measureMs = Math.min(Math.max(60_000, 3_000 / perSecond), 900_000);
   const keys = Math.max(1, Math.min(KEYS_MAX, Math.round((requests * 1_000) / (perKey * measureMs))));
   const atMost = Math.min(measureMs, (requests * 3 * 1_000) / (perKey * keys));
   return await runSpread({
     topology,
-    group: { keys, requestsPerSecond: () => perKey, regions: () => regions },
+    group: { keys, requestsPerSecond: () => perKey, reach: () => reach },
     limit: AMPLE,
     isolatesPerColo: ISOLATES_PER_COLO,
-    settleMs: Math.min(Math.max(20_000, 1_000 / perRegionPerSecond), 120_000),
+    settleMs: Math.min(Math.max(20_000, 1_000 / perSecond), 120_000),
     measureMs: Math.max(atMost, 10_000),
     seed,
   });
@@ -141,7 +141,7 @@ async function runModest({ topology, perRegionPerSecond, regions, seed, quick }:
 
 const ZIPF_KEYS = 10_000;
 const ZIPF_REQUESTS_PER_SECOND = 2_000;
-/** The first of them are used everywhere, of the rest most in one region. */
+/** The first of them are used everywhere, of the rest most in one city. */
 const ZIPF_WORLDWIDE = 50;
 
 async function runZipf({ seed, quick, progress }: ScaleOptions): Promise<SpreadResult[]> {
@@ -158,7 +158,8 @@ async function runZipf({ seed, quick, progress }: ScaleOptions): Promise<SpreadR
         group: {
           keys,
           requestsPerSecond: (rank) => rate / harmonic / (rank + 1),
-          regions: (rank, random) => (rank < ZIPF_WORLDWIDE ? 11 : random() < 0.6 ? 1 : random() < 0.6 ? 2 : 11),
+          reach: (rank, random) =>
+            rank < ZIPF_WORLDWIDE ? "world" : random() < 0.6 ? 1 : random() < 0.6 ? 3 : "region",
         },
         limit: AMPLE,
         isolatesPerColo: ISOLATES_PER_COLO,
@@ -173,4 +174,9 @@ async function runZipf({ seed, quick, progress }: ScaleOptions): Promise<SpreadR
 
 export function roundSeconds(seconds: number): string {
   return seconds >= 1 ? String(Math.round(seconds)) : seconds.toFixed(2);
+}
+
+export function nameOfReach(reach: Reach): string {
+  if (reach === 1) return "one city";
+  return typeof reach === "number" ? `${reach} cities` : reach === "region" ? "all over a region" : "everywhere";
 }

@@ -2,7 +2,7 @@ import type { GatewayConfig } from "../../../src/config.ts";
 import type { Limit } from "../../../src/limits/limit.ts";
 import { createWeightedPick, exponential, type Random } from "../clock/random.ts";
 import { Actor } from "../clock/virtual-time.ts";
-import { type Colo, coloAt, COLOS, type Region, REGIONS } from "../platform/colos.ts";
+import { type Colo, coloAt, COLOS } from "../platform/colos.ts";
 import { World } from "../platform/world.ts";
 import type { Topology } from "./hot.ts";
 import { makeKey, type ScaleKey } from "./keys.ts";
@@ -12,13 +12,15 @@ import { loadOf, type ObjectLoad, quantile, Tally, usdPerMillion } from "./tally
 
 /** Many keys of modest traffic: how often they meet an isolate that does not know them, and how long that takes. */
 
+/** Where a key is used: in so many cities alike, each at one location; or all over one region, or the world, as its traffic is. */
+export type Reach = number | "region" | "world";
+
 /** Keys that are used alike. */
 export interface KeyGroup {
   readonly keys: number;
-  /** Of one key, over all of its regions. */
+  /** Of one key, over all places where it is used. */
   readonly requestsPerSecond: (rank: number) => number;
-  /** In how many regions one key is used. */
-  readonly regions: (rank: number, random: Random) => number;
+  readonly reach: (rank: number, random: Random) => Reach;
 }
 
 export interface SpreadOptions {
@@ -77,7 +79,7 @@ async function drive(world: World, options: SpreadOptions): Promise<SpreadResult
   const tally = new Tally(limit);
   const population = new Population(world, configOf(topology), { perColo: isolatesPerColo, lifeMs: LIFE_MS });
   const ranks = Array.from({ length: group.keys }, (_none, rank) => rank);
-  const used = ranks.map((rank) => useKey(makeKey(world, rank, [limit]), group.regions(rank, random), random));
+  const used = ranks.map((rank) => useKey(makeKey(world, rank, [limit]), group.reach(rank, random), random));
   const rates = ranks.map((rank) => group.requestsPerSecond(rank));
   const pickKey = createWeightedPick(rates);
   const gapMs = 1_000 / rates.reduce((sum, rate) => sum + rate, 0);
@@ -109,19 +111,16 @@ export function configOf(topology: Topology): GatewayConfig {
   return topology === "home" ? { upstreams, leaseBrokers: false } : { upstreams };
 }
 
-/** A key's regions are drawn by their traffic; inside, its requests come from locations by theirs. */
-function useKey(key: ScaleKey, regions: number, random: Random): UsedKey {
-  const chosen = new Set<Region>();
-  while (chosen.size < Math.min(regions, REGIONS.length)) chosen.add(coloAt(pickByWeight(random)).region);
-  const colos = COLOS.filter(({ region }) => chosen.has(region));
-  // Each region the same share of the key's requests.
-  const totals = new Map<Region, number>();
-  for (const { region, weight } of colos) totals.set(region, (totals.get(region) ?? 0) + weight);
-  return {
-    key,
-    colos,
-    pick: createWeightedPick(colos.map(({ region, weight }) => weight / (totals.get(region) ?? 1))),
-  };
+/** A key's cities and regions are drawn by their traffic. */
+function useKey(key: ScaleKey, reach: Reach, random: Random): UsedKey {
+  if (typeof reach === "number") {
+    const cities = new Set<Colo>();
+    while (cities.size < reach) cities.add(coloAt(pickByWeight(random)));
+    return { key, colos: [...cities], pick: (draw) => Math.floor(draw() * reach) };
+  }
+  const { region } = coloAt(pickByWeight(random));
+  const colos = reach === "world" ? COLOS : COLOS.filter((colo) => colo.region === region);
+  return { key, colos, pick: createWeightedPick(colos.map(({ weight }) => weight)) };
 }
 
 const pickByWeight = createWeightedPick(COLOS.map(({ weight }) => weight));
@@ -154,7 +153,7 @@ function resultOf(
       kvReads: world.kv.reads,
       objectRequests: meter.calls + broker.calls,
       objectGbSeconds: (meter.busySeconds + broker.busySeconds) * 0.128,
-      rowsWritten: meter.rowsWritten,
+      rowsWritten: meter.rowsWritten + broker.rowsWritten,
     }),
     happenings: world.time.happenings,
   };

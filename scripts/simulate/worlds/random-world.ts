@@ -91,7 +91,7 @@ class WorldRun {
     this.#random = createRandom(seed ^ 0x7aff1c);
     this.#config = {
       upstreams: { api: { url: "https://origin.example", open: true, workspace: "*" } },
-      leaseBrokers: plan.brokerShards === null ? false : { shardsPerRegion: plan.brokerShards },
+      leaseBrokers: plan.brokerShards === null ? false : { shardsPerLocation: plan.brokerShards },
     };
     this.auditor = new Auditor({
       clockOf: (meter) => this.world.clockOffsetOf(`KEY_METER/${meter}`),
