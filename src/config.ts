@@ -21,9 +21,9 @@ export interface GatewayConfig {
   readonly logSampleRate?: number;
   /**
    * Lease brokers, objects near the isolates that spare them the way to a key's home meter: how many share the keys of a
-   * region, 1 to 256; `false` for none. Default 4.
+   * location, 1 to 256; `false` for none. Default 4.
    */
-  readonly leaseBrokers?: false | { readonly shardsPerRegion: number };
+  readonly leaseBrokers?: false | { readonly shardsPerLocation: number };
   /** Send `Server-Timing: latchkey;dur=…`. Default `false`. */
   readonly serverTiming?: boolean;
 }

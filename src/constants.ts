@@ -23,11 +23,9 @@ export const BROKER_RENEW_AHEAD_MS = 2_000;
 export const BROKER_ACCOUNTS = 20_000;
 /** … so one that was idle for this long makes room: its lease is long over. */
 export const BROKER_ACCOUNT_IDLE_MS = 60_000;
-/** Brokers of a region, each for a part of the keys: four bear some 2,000 requests a second that meet a cold isolate, and few brokers know more keys each. */
+/** Brokers of a location, each for a part of the keys: four bear some 2,000 requests a second that meet a cold isolate, and few brokers know more keys each. */
 export const DEFAULT_BROKER_SHARDS = 4;
 export const MAX_BROKER_SHARDS = 256;
-/** Brokers that a key has in a region. All isolates of a location ask the same one, and no broker is asked by all locations. */
-export const BROKER_LANES = 8;
 
 /** One KV read: p99 of a cold read is about 250 ms; past this the policy for an unreachable store applies. */
 export const KV_TIMEOUT_MS = 3_000;

@@ -2,7 +2,7 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 import { answer, type App } from "./app.ts";
 import type { GatewayConfig } from "./config.ts";
 import { createIsolate } from "./gateway/isolate.ts";
-import { placeOf } from "./gateway/place.ts";
+import { locationOf } from "./gateway/place.ts";
 import { type VerifyAnswer, parseVerifyInput } from "./gateway/verify.ts";
 import { verifyAndRecord } from "./gateway/verify-endpoints.ts";
 import { newRequestId } from "./http/request-id.ts";
@@ -29,7 +29,8 @@ export function defineGateway(config: GatewayConfig) {
       const installed = install(config, env);
       if (!installed.ok) return misconfigured(installed.error);
       // A call from within the account may say nothing of where it is; the next one may.
-      if ((installed.value.isolate.place?.region ?? null) === null) installed.value.isolate.place = placeOf(request);
+      const { isolate } = installed.value;
+      if (isolate.location === null || isolate.location === "") isolate.location = locationOf(request);
       const answering = answer(request, { ...installed.value, ctx });
       // A client that goes away must not take the event of its request with it.
       ctx.waitUntil(answering);

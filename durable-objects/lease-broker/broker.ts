@@ -1,43 +1,25 @@
-import {
-  BROKER_ACCOUNT_IDLE_MS,
-  BROKER_ACCOUNTS,
-  BROKER_RENEW_AHEAD_MS,
-  BROKER_TIMEOUT_MS,
-  METER_UNREACHABLE_MEMORY_MS,
-} from "../../src/constants.ts";
+import { BROKER_RENEW_AHEAD_MS, BROKER_TIMEOUT_MS, METER_UNREACHABLE_MEMORY_MS } from "../../src/constants.ts";
 import type { RecordCache } from "../../src/gateway/record-cache.ts";
 import type { Resolved } from "../../src/gateway/resolve.ts";
-import type { KeyHash, KeyId } from "../../src/keys/record.ts";
+import type { KeyHash } from "../../src/keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../../src/limits/acquire.ts";
 import {
   answerFromHand,
   answerWithMeters,
+  askAhead,
   askMeter,
-  type BrokerAccount,
-  newBrokerAccount,
+  isAheadDue,
   keepAnswer,
   noteReport,
   unnoteReport,
 } from "../../src/limits/broker.ts";
 import { type Introduced, type Introduction, requestFor } from "../../src/limits/introduction.ts";
-import { askToRenew, oweAgain, type Pledge } from "../../src/limits/lease-exchange.ts";
-import { forget, holdsUnits, readClock, release, renewalDue } from "../../src/limits/lease.ts";
+import { oweAgain, type Pledge } from "../../src/limits/lease-exchange.ts";
+import { forget, holdsUnits, type Lease, readClock, release } from "../../src/limits/lease.ts";
+import { isInUse, newUse, noteUse } from "../../src/limits/use.ts";
 import { logError } from "../../src/platform/log.ts";
 import { meterOfLineage } from "../key-meter/client.ts";
-
-/** One account: a key at its lineage's meter, or an owner's meter. */
-export interface AccountName {
-  readonly meter: string;
-  readonly keyId: KeyId | null;
-}
-
-interface Account extends BrokerAccount {
-  readonly meter: string;
-  /** Someone is asking the meter. Others wait for that once, before they ask themselves. Never rejects. */
-  asking: Promise<void> | null;
-  unreachableUntil: number;
-  usedAt: number;
-}
+import { type Account, type AccountName, Accounts } from "./accounts.ts";
 
 interface Asked {
   /** The meter's word of this moment is wanted. */
@@ -46,11 +28,23 @@ interface Asked {
   readonly since: number;
 }
 
-/** A window may end while its meter is asked, and a record may change; more rounds than this means a bug or a flood. */
+/** A window may end while its meter is asked, and a record may change; more calls for one request mean a bug or a flood. */
 const MAX_ROUNDS = 4;
 
 /** A lease may still be in use at its very end. */
 const RELEASE_DELAY_MS = 100;
+/** A lease that is kept is renewed this long before its end at the latest: from half a world away an answer takes 0.4 s … */
+const KEEP_AHEAD_MS = 1_000;
+/** … and with others whose time has come, from here on: an alarm is a row, whatever it does. */
+const KEEP_TOGETHER_MS = 2_500;
+/** Leases shorter than this are not worth keeping. */
+const KEEP_SPAN_MIN_MS = 4_000;
+/** Units of shorter windows than this are not fetched ahead of need … */
+const KEPT_WINDOW_MIN_MS = 10_000;
+/** … and of others only when the meter's clock has surely turned. */
+const WINDOW_TURN_DELAY_MS = 50;
+/** Alarms are not closer together than this. */
+const ALARM_GAP_MS = 200;
 
 /** What a broker needs of the world. */
 export interface BrokerParts {
@@ -64,15 +58,15 @@ export interface BrokerParts {
   readonly records: RecordCache;
   readonly lookUp: (hash: KeyHash) => Promise<Resolved>;
   readonly waitUntil: (work: Promise<unknown>) => void;
-  /** Has `releaseIdle` called at this moment, epoch ms. An alarm, not a timer: with a timer pending an object is paid for. */
+  /** Has `tend` called at this moment, epoch ms. An alarm, not a timer: with a timer pending an object is paid for. */
   readonly wakeAt: (at: number) => void;
 }
 
 /** Answers as a meter does, out of leases from the home meters; what it knows is in memory alone. */
 export class Broker {
   readonly #parts: BrokerParts;
-  readonly #accounts = new Map<string, Account>();
-  /** Accounts that hold something which must go home when nobody needs it. */
+  readonly #accounts = new Accounts();
+  /** Accounts that are kept ready for their next use, or hold something which must go home when nobody needs it. */
   readonly #watched = new Set<Account>();
   #wakesAt = 0;
   #newest = 0;
@@ -88,7 +82,7 @@ export class Broker {
   async acquire(meter: string, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer | null> {
     // Strict: for the request in hand alone, and so the meter's to say. Nobody asks this here.
     if (request.ttlMs === 0) return null;
-    const account = this.#accountOf({ meter, keyId: request.keyId });
+    const account = this.#accounts.of({ meter, keyId: request.keyId });
     this.#note(account, request);
     const since = Date.now();
     try {
@@ -101,7 +95,7 @@ export class Broker {
   }
 
   release(name: AccountName, request: ReleaseRequest): void {
-    const account = this.#accountOf(name);
+    const account = this.#accounts.of(name);
     this.#note(account, request);
     this.#watch(account);
   }
@@ -130,7 +124,7 @@ export class Broker {
       const request = requestFor(record, asked, Date.now());
       if (request === null) return { outcome: "known", record, answer: null };
       const meter = meterOfLineage(record.workspace, record.lineageId);
-      const account = this.#accountOf({ meter, keyId: record.id });
+      const account = this.#accounts.of({ meter, keyId: record.id });
       const answer = await this.#answer(account, request, { fresh: false, since });
       if (answer.outcome !== "stale") {
         if (answer.outcome === "granted") records.confirm(asked.hash, Date.now());
@@ -146,22 +140,31 @@ export class Broker {
     if (strays.length > 0) this.#parts.waitUntil(this.#sendHome(account.meter, { returned: strays, spent: [] }));
   }
 
+  /** Ends when there is an answer, or when the caller has given up. */
   async #answer(account: Account, request: AcquireRequest, { fresh, since }: Asked): Promise<AcquireAnswer> {
-    for (let round = 0; round < MAX_ROUNDS; round++) {
+    noteUse(account.use, since);
+    account.last = request;
+    let mustAsk = fresh;
+    for (let rounds = 0; rounds < MAX_ROUNDS;) {
       const now = Date.now();
       this.#observe(now);
       refuseLate(since, now);
-      const mustAsk = fresh && round === 0;
       const answer = mustAsk ? null : answerFromHand(account, request, now);
       if (answer !== null) {
         if (answer.outcome === "granted") this.#renewAhead(account, request, now);
         this.#watch(account);
         return answer;
       }
-      if (round === 0 && !mustAsk && account.asking !== null) {
+      if (!mustAsk && account.asking !== null) {
+        const units = request.cost + request.urgent;
+        account.lease.waiting += units;
         await account.asking;
+        // In this very step: whoever asks next, before the others wake, asks for them.
+        account.lease.waiting -= units;
         continue;
       }
+      rounds++;
+      mustAsk = false;
       const asking = this.#ask(account, request, since);
       announce(account, asking);
       const met = await asking;
@@ -174,7 +177,11 @@ export class Broker {
   #observe(now: number): void {
     const clock = readClock(this.#newest, now);
     this.#newest = clock.newest;
-    if (clock.setBack) for (const { lease } of this.#accounts.values()) forget(lease);
+    if (!clock.setBack) return;
+    for (const { lease, use } of this.#accounts.all()) {
+      forget(lease);
+      Object.assign(use, newUse());
+    }
   }
 
   async #ask(account: Account, request: AcquireRequest, since: number): Promise<AcquireAnswer | null> {
@@ -193,13 +200,15 @@ export class Broker {
   /** In the background, so that those who come next find a lease that still stands for long. */
   #renewAhead(account: Account, request: AcquireRequest, now: number): void {
     const { lease } = account;
-    const { keyId, generation, limits, ttlMs } = request;
     const aheadMs = Math.min(BROKER_RENEW_AHEAD_MS, lease.spanMs / 2);
-    if (account.unreachableUntil > now || !renewalDue(lease, limits ?? lease.limits, aheadMs, now)) return;
-    const pledge = askToRenew(lease, { holder: this.#parts.holder, keyId, generation, limits, ttlMs, now });
-    const renewal = this.#renew(account, pledge);
+    if (account.unreachableUntil > now || !isAheadDue(account, aheadMs, now)) return;
+    this.#parts.waitUntil(this.#renewNow(account, request, now));
+  }
+
+  #renewNow(account: Account, request: AcquireRequest, now: number): Promise<void> {
+    const renewal = this.#renew(account, askAhead(account, request, this.#parts.holder, now));
     announce(account, renewal);
-    this.#parts.waitUntil(renewal);
+    return renewal;
   }
 
   async #renew(account: Account, pledge: Pledge): Promise<void> {
@@ -222,35 +231,66 @@ export class Broker {
     }
   }
 
-  /** What idle leases hold goes home. By alarm, which may come late, early or twice. */
-  async releaseIdle(): Promise<void> {
+  /** Leases that will be used again are renewed, and what the others hold goes home. By alarm, which may come late, early or twice. */
+  async tend(): Promise<void> {
     const now = Date.now();
+    this.#observe(now);
     this.#wakesAt = 0;
     const sent: Promise<void>[] = [];
     for (const account of this.#watched) {
       const { lease, meter } = account;
+      if (this.#isToKeep(account, now)) {
+        const isDue = Math.min(lease.validUntil - KEEP_TOGETHER_MS, windowTurnsAt(lease)) <= now;
+        if (isDue && lease.wishingUntil <= now && account.last !== null)
+          sent.push(this.#renewNow(account, account.last, now));
+        continue;
+      }
       // Still in use: looked at again.
       if (lease.validUntil > now) continue;
       this.#watched.delete(account);
       const left = release(lease, now);
       if (left !== null) sent.push(this.#sendHome(meter, left));
     }
-    for (const account of this.#watched) this.#wakeFor(account, now);
     await Promise.all(sent);
+    this.#wakeForAll();
+  }
+
+  #isToKeep({ use, last, lease, unreachableUntil }: Account, now: number): boolean {
+    if (!isInUse(use, now) || unreachableUntil > now) return false;
+    // It has ended, or stands on another record: the next caller asks anew.
+    if (lease.validUntil <= now || lease.generation !== last?.generation) return false;
+    return lease.spanMs >= KEEP_SPAN_MIN_MS;
   }
 
   #watch(account: Account): void {
     const { lease } = account;
-    if (lease.spent.length === 0 && !holdsUnits(lease)) return;
+    const now = Date.now();
+    if (lease.spent.length === 0 && !holdsUnits(lease) && !this.#isToKeep(account, now)) return;
     this.#watched.add(account);
-    this.#wakeFor(account, Date.now());
+    this.#wakeBy(this.#dueAt(account, now), now);
   }
 
-  /** One alarm at a time: whoever else holds something by then is looked at too. */
-  #wakeFor({ lease }: Account, now: number): void {
+  /** One alarm at a time, which is moved forward only: whoever else is due by then is looked at too. */
+  #wakeForAll(): void {
+    const now = Date.now();
+    let at = Infinity;
+    for (const account of this.#watched) at = Math.min(at, this.#dueAt(account, now));
+    if (at !== Infinity) this.#wakeBy(at, now);
+  }
+
+  #dueAt(account: Account, now: number): number {
+    const { lease } = account;
+    const isToRenew = lease.wishingUntil <= now && this.#isToKeep(account, now);
+    const dueAt = isToRenew
+      ? Math.min(lease.validUntil - KEEP_AHEAD_MS, windowTurnsAt(lease))
+      : lease.validUntil + RELEASE_DELAY_MS;
+    return Math.max(dueAt, now + ALARM_GAP_MS);
+  }
+
+  #wakeBy(at: number, now: number): void {
     if (this.#wakesAt > now) return;
-    this.#wakesAt = Math.max(lease.validUntil, now) + RELEASE_DELAY_MS;
-    this.#parts.wakeAt(this.#wakesAt);
+    this.#wakesAt = at;
+    this.#parts.wakeAt(at);
   }
 
   /** A failure leaves units unused until their window ends. */
@@ -260,27 +300,6 @@ export class Broker {
     } catch (error) {
       logError(error, { part: "lease-broker" });
     }
-  }
-
-  /** Kept in the order of last use, so that what is dropped is what has been idle longest. */
-  #accountOf({ meter, keyId }: AccountName): Account {
-    const name = keyId === null ? meter : `${meter}/${keyId}`;
-    const now = Date.now();
-    const known = this.#accounts.get(name);
-    if (known !== undefined) {
-      known.usedAt = now;
-      this.#accounts.delete(name);
-      this.#accounts.set(name, known);
-      return known;
-    }
-    for (const [oldest, { usedAt }] of this.#accounts) {
-      if (this.#accounts.size < BROKER_ACCOUNTS && usedAt > now - BROKER_ACCOUNT_IDLE_MS) break;
-      // Its units, if any, go home by themselves when its lease ends.
-      this.#accounts.delete(oldest);
-    }
-    const account: Account = { ...newBrokerAccount(), meter, asking: null, unreachableUntil: 0, usedAt: now };
-    this.#accounts.set(name, account);
-    return account;
   }
 }
 
@@ -298,6 +317,14 @@ function sinceArrival<T extends AcquireAnswer>(answer: T, since: number): T {
 /** It began to wait before `since`, so it has gone to the meter by now: what is handed on would be lost, and charged twice. */
 function refuseLate(since: number, now: number): void {
   if (now - since >= BROKER_TIMEOUT_MS) throw new Error("the caller has given up");
+}
+
+/** When units of the next window are to be asked for; in short windows whoever comes first does. */
+function windowTurnsAt({ hands }: Lease): number {
+  let at = Infinity;
+  for (const { windowStart, windowEndsAt } of hands.values())
+    if (windowEndsAt - windowStart >= KEPT_WINDOW_MIN_MS) at = Math.min(at, windowEndsAt + WINDOW_TURN_DELAY_MS);
+  return at;
 }
 
 /** Lets others wait for this call in place of making their own. */

@@ -11,16 +11,15 @@ import { within } from "../../src/platform/clock.ts";
 
 type Brokers = Env["LEASE_BROKER"];
 
-/** Where a broker lives, and which of its kind there it is. */
+/** Whose broker it is, and for which part of the keys. */
 export interface BrokerName {
-  readonly region: DurableObjectLocationHint | null;
-  /** By location: all isolates of one ask the same lane. */
-  readonly lane: number;
+  /** The location that it serves; empty where it is not known. */
+  readonly location: string;
   readonly shard: number;
 }
 
-export function nameOf({ region, lane, shard }: BrokerName): string {
-  return `${region ?? "any"}/${lane}/${shard}`;
+export function nameOf({ location, shard }: BrokerName): string {
+  return `${location === "" ? "any" : location}/${shard}`;
 }
 
 /** Accounts are spread by a text of theirs: a key's hash, an owner's meter. FNV-1a, 32 bits. */
@@ -60,6 +59,6 @@ export async function introduceThrough(
 }
 
 function stubOf(brokers: Brokers, name: BrokerName) {
-  // The first call decides where an object lives for good: near those who ask it.
-  return brokers.getByName(nameOf(name), name.region === null ? undefined : { locationHint: name.region });
+  // The first call decides where an object lives for good: near those who ask it, and a hint could only move it away.
+  return brokers.getByName(nameOf(name));
 }

@@ -4,10 +4,11 @@ import { resolve } from "../../src/gateway/resolve.ts";
 import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../../src/limits/acquire.ts";
 import type { Introduced, Introduction } from "../../src/limits/introduction.ts";
 import { acquireFrom, releaseTo } from "../key-meter/client.ts";
-import { type AccountName, Broker } from "./broker.ts";
+import type { AccountName } from "./accounts.ts";
+import { Broker } from "./broker.ts";
 
 /**
- * A lease broker: one per region, lane and shard of accounts, near the isolates that ask it. It answers as a meter does, and
+ * A lease broker: one per location and shard of accounts, near the isolates that ask it. It answers as a meter does, and
  * knows records by hash, so that an isolate that meets a key waits for one nearby hop. It keeps nothing in storage but its alarm: a broker that
  * is lost leaves units unused until their windows end, and is otherwise missed by nobody.
  */
@@ -40,9 +41,9 @@ export class LeaseBroker extends DurableObject<Env> {
     this.#broker.release(account, request);
   }
 
-  /** Units that nobody needs go back to their meters. */
+  /** Leases that will be used again are renewed, and units that nobody needs go back to their meters. */
   override async alarm(): Promise<void> {
-    await this.#broker.releaseIdle();
+    await this.#broker.tend();
   }
 
   /** The record of a key that the caller has not met, and the admission of the request in hand, in one answer; `null` as above. */

@@ -1,4 +1,3 @@
-import { meterOfLineage, meterOfOwner } from "../../durable-objects/key-meter/client.ts";
 import { LEASE_RENEW_AHEAD_MS, METER_UNREACHABLE_MEMORY_MS } from "../constants.ts";
 import type { EdgeRecord, KeyHash } from "../keys/record.ts";
 import type { AcquireAnswer, RefusalCode, ReleaseRequest } from "../limits/acquire.ts";
@@ -10,21 +9,13 @@ import {
   type Pledge,
   takeAnswer,
 } from "../limits/lease-exchange.ts";
-import {
-  covers,
-  type Lease,
-  type Payment,
-  refusedUntil,
-  renewalDue,
-  spend,
-  unspend,
-  viewLimits,
-} from "../limits/lease.ts";
+import { covers, type Payment, refusedUntil, renewalDue, spend, unspend, viewLimits } from "../limits/lease.ts";
 import type { Limit, LimitView } from "../limits/limit.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
+import { type Account, openAccounts, waitForWish, WISH_WAIT_MS } from "./accounts.ts";
 import type { LeaseBook } from "./lease-book.ts";
-import type { AccountAddress, Meters } from "./meters.ts";
+import type { Meters } from "./meters.ts";
 import type { AdmissionPolicy } from "../limits/policy.ts";
 import type { RecordCache } from "./record-cache.ts";
 import { scheduleRelease } from "./release.ts";
@@ -76,19 +67,9 @@ export type AdmitOutcome =
  */
 const MAX_ROUNDS = 8;
 
-/** One meter that the request draws on: its lineage's, or its owner's. */
-interface Account extends AccountAddress {
-  readonly name: string;
-  readonly lease: Lease;
-  readonly generation: number;
-  /** `null`: only the meter knows them. */
-  readonly limits: readonly Limit[] | null;
-  /** What this account was paid with for the request in hand. */
-  payment: Payment | null;
-}
-
 export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<AdmitOutcome> {
   const accounts = openAccounts(input, parts.book);
+  const waitsUntil = Date.now() + WISH_WAIT_MS;
   for (let round = 0; ; round++) {
     const now = Date.now();
     takeBackLapsed(accounts, now);
@@ -107,6 +88,11 @@ export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<A
     if (round === MAX_ROUNDS) {
       refundPaid(accounts, input, parts);
       return { outcome: "unavailable" };
+    }
+    if (now < waitsUntil && !input.policy.mustAsk && pending.every(({ lease }) => lease.wishingUntil > now)) {
+      await waitForWish(pending, input.cost);
+      round--;
+      continue;
     }
     const answers = await Promise.all(pending.map((account) => ask(account, input, parts)));
     const verdict = await conclude(answers, accounts, input, parts);
@@ -127,24 +113,6 @@ export async function confirm(
 export function refundPrepaid(input: AdmitInput, parts: AdmissionParts): void {
   const [account] = openAccounts(input, parts.book);
   if (input.prepaid !== null && account !== undefined) refundPaid([account], input, parts);
-}
-
-function openAccounts(input: AdmitInput, book: LeaseBook): Account[] {
-  const { record, limits } = input;
-  const key: Account = {
-    name: record.id,
-    meter: meterOfLineage(record.workspace, record.lineageId),
-    shardKey: input.hash,
-    lease: book.of(record.id),
-    keyId: record.id,
-    generation: record.generation,
-    limits,
-    payment: input.prepaid,
-  };
-  if (!record.ownerLimited) return [key];
-  const meter = meterOfOwner(record.workspace, record.owner);
-  const shared = { keyId: null, generation: 0, limits: null, payment: null } as const;
-  return [key, { name: meter, meter, shardKey: meter, lease: book.of(meter), ...shared }];
 }
 
 /** Admission without asking: the lease is valid and the hand covers the cost on every limit. */
@@ -183,12 +151,12 @@ async function ask(account: Account, input: AdmitInput, parts: AdmissionParts): 
 }
 
 function askerOf(
-  { keyId, generation, limits }: Account,
+  { keyId, generation, limits, lease }: Account,
   { policy }: AdmitInput,
   { book }: AdmissionParts,
   now: number,
 ): Omit<AskInput, "cost"> {
-  return { holder: book.holder, keyId, generation, limits, ttlMs: policy.ttlMs, now };
+  return { holder: book.holder, keyId, generation, limits, ttlMs: policy.ttlMs, urgent: lease.waiting, now };
 }
 
 interface Exchanged {

@@ -66,9 +66,9 @@ function checkGeneral(findings: Findings, fields: Fields): void {
     findings.add("logSampleRate", "must be a number from 0 to 1");
   }
   if (fields["leaseBrokers"] !== undefined && fields["leaseBrokers"] !== false) {
-    const brokers = findings.object("leaseBrokers", fields["leaseBrokers"], ["shardsPerRegion"]);
+    const brokers = findings.object("leaseBrokers", fields["leaseBrokers"], ["shardsPerLocation"]);
     if (brokers !== null)
-      findings.integer("leaseBrokers.shardsPerRegion", brokers["shardsPerRegion"], 1, MAX_BROKER_SHARDS);
+      findings.integer("leaseBrokers.shardsPerLocation", brokers["shardsPerLocation"], 1, MAX_BROKER_SHARDS);
   }
   for (const [index, scope] of findings.list("publishableScopes", publishableScopes ?? []).entries()) {
     if (typeof scope !== "string" || !isPublishablePattern(scope)) {

@@ -5,7 +5,6 @@ import type { CheckParts } from "./check.ts";
 import { FailureShield } from "./failure-shield.ts";
 import { LeaseBook } from "./lease-book.ts";
 import { brokeredMeters, homeMeters } from "./meters.ts";
-import type { Place } from "./place.ts";
 import { RecordCache } from "./record-cache.ts";
 import { type ConfigError, compileConfig, type RouteTable } from "./routes.ts";
 
@@ -14,8 +13,8 @@ export interface Isolate {
   readonly config: GatewayConfig;
   readonly table: RouteTable;
   readonly parts: CheckParts;
-  /** Where this isolate is: told by the first request that reaches it. */
-  place: Place | null;
+  /** Where this isolate is, as `locationOf` says: told by the first request that reaches it. */
+  location: string | null;
 }
 
 /** Made once per isolate, from the configuration and the bindings; says what is wrong with the configuration, place by place. */
@@ -23,21 +22,22 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
   const compiled = compileConfig(config, { ...env });
   if (!compiled.ok) return compiled;
   const table = compiled.value;
-  const place = (): Place | null => isolate.place;
+  const location = (): string | null => isolate.location;
   const parts: CheckParts = {
     book: new LeaseBook(),
     cache: new RecordCache(),
     shield: new FailureShield(env.FAILURE_SHIELD),
-    meters: config.leaseBrokers === false ? homeMeters(env) : brokeredMeters(env, { shards: shardsOf(config), place }),
+    meters:
+      config.leaseBrokers === false ? homeMeters(env) : brokeredMeters(env, { shards: shardsOf(config), location }),
     store: env.KEYS,
     prefixes: table.prefixes,
     importedKeys: table.importedKeys,
     plans: table.plans,
   };
-  const isolate: Isolate = { config, table, parts, place: null };
+  const isolate: Isolate = { config, table, parts, location: null };
   return { ok: true, value: isolate };
 }
 
 function shardsOf({ leaseBrokers }: GatewayConfig): number {
-  return typeof leaseBrokers === "object" ? leaseBrokers.shardsPerRegion : DEFAULT_BROKER_SHARDS;
+  return typeof leaseBrokers === "object" ? leaseBrokers.shardsPerLocation : DEFAULT_BROKER_SHARDS;
 }

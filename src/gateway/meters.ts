@@ -7,13 +7,12 @@ import {
   releaseThrough,
   shardOf,
 } from "../../durable-objects/lease-broker/client.ts";
-import { BROKER_LANES, METER_UNREACHABLE_MEMORY_MS } from "../constants.ts";
+import { METER_UNREACHABLE_MEMORY_MS } from "../constants.ts";
 import type { KeyId } from "../keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../limits/acquire.ts";
 import type { Introduced, Introduction } from "../limits/introduction.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
-import type { Place } from "./place.ts";
 
 /** Who is asked: the broker nearby, or the home meter. Whoever asks cannot tell which of them answered. */
 
@@ -52,10 +51,10 @@ export function homeMeters(env: Pick<Env, "KEY_METER">): Meters {
 }
 
 export interface BrokerSettings {
-  /** Brokers of one lane in one region. */
+  /** Brokers of one location. */
   readonly shards: number;
-  /** Where this isolate is; `null` while that is not known. */
-  readonly place: () => Place | null;
+  /** Where this isolate is; `null` while no request has told. */
+  readonly location: () => string | null;
 }
 
 /** Brokers first, home meters where a broker is of no use or of no help. */
@@ -65,10 +64,9 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
   /** Brokers that failed a moment ago: nobody waits for them. */
   const unreachable = new Map<string, number>();
   const brokerOf = (shardKey: string): BrokerName | null => {
-    const place = settings.place();
-    if (place === null) return null;
-    const { region, colo } = place;
-    const name = { region, lane: shardOf(colo, BROKER_LANES), shard: shardOf(shardKey, settings.shards) };
+    const location = settings.location();
+    if (location === null) return null;
+    const name = { location, shard: shardOf(shardKey, settings.shards) };
     return (unreachable.get(nameOf(name)) ?? 0) > Date.now() ? null : name;
   };
   const giveUp = (name: BrokerName, error: unknown): void => {

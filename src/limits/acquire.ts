@@ -37,6 +37,10 @@ export interface AcquireRequest {
   readonly hour: number;
   /** Units that the caller would like to hold for requests to come. The meter gives what is prudent. */
   readonly want: number;
+  /**
+   * Units for requests that wait at the caller already, and are spent as soon as they come: given as far as the limit goes.
+   */
+  readonly urgent: number;
   readonly holdings: readonly Holding[];
   /** Handed back: already taken from the caller's hand, so a lost call can only under-use. */
   readonly returned: readonly Holding[];

@@ -2,9 +2,10 @@ import type { EdgeRecord } from "../keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, Holding, LimitGrant, ReleaseRequest, Stale } from "./acquire.ts";
 import { countHolders, type Holders } from "./holders.ts";
 import { addSpent, type Hand, type Lease, newLease, type Payment, refusedUntil, unspend } from "./lease.ts";
-import { askForRequest, askToRenew, oweAgain, type Pledge, takeAnswer } from "./lease-exchange.ts";
+import { type AskInput, askForRequest, askToRenew, oweAgain, type Pledge, takeAnswer } from "./lease-exchange.ts";
 import type { Limit } from "./limit.ts";
 import { shareOfHand } from "./sizing.ts";
+import { expectedUses, newUse, type Use } from "./use.ts";
 import { counterOf } from "./window.ts";
 
 /**
@@ -20,34 +21,65 @@ export interface BrokerAccount {
   readonly holders: Holders;
   /** The newest record that the meter has told of; `null` at an owner's meter. */
   record: EdgeRecord | null;
+  /** What was asked for last. */
+  last: AcquireRequest | null;
+  readonly use: Use;
+  /** Units handed on since the meter was last asked, without those that came back. */
+  handedOn: number;
+  /** Units spent since then, as far as is known. */
+  used: number;
+  /** When the meter last heard what was spent, epoch ms. */
+  reportedAt: number;
 }
 
-export function newBrokerAccount(): BrokerAccount {
-  return { lease: newLease(), holders: new Map(), record: null };
+export function newBrokerAccount(now: number): BrokerAccount {
+  const account = { lease: newLease(), holders: new Map(), record: null, last: null };
+  return { ...account, use: newUse(), handedOn: 0, used: 0, reportedAt: now };
 }
+
+/** Reports of a key that is used now and then wait so long, so that its meter writes them with something else. */
+const REPORTS_WAIT_MS = 60_000;
+/** What a hot key spends in this time is asked for as if it waited already, so that each location asks once or twice a second … */
+const SOON_MS = 2_000;
+/** … as far as a five-hundredth of each limit: should the demand end just then, that much stays unused. */
+const SHARE_OF_LIMIT_SOON = 500;
+/** So much must have been handed on to speak of a hot key. */
+const HOT_UNITS = 8;
+/** Shorter spans say little of a rate. */
+const RATE_SPAN_MIN_MS = 100;
 
 /**
  * Once for each call, before anything else: what the caller gives back and reports is true whatever it is answered. Returns
  * the units that are not of a window in hand (they came by another broker, or before a crash): they belong to the meter.
  */
 export function noteReport(
-  { lease }: BrokerAccount,
+  account: BrokerAccount,
   report: Omit<ReleaseRequest, "holder">,
   now: number,
 ): readonly Holding[] {
+  const { lease } = account;
   const strays: Holding[] = [];
+  let back = 0;
   for (const holding of report.returned) {
     const hand = lease.hands.get(holding.counter);
-    if (hand?.windowStart === holding.windowStart && hand.windowEndsAt > now) hand.units += holding.units;
-    else strays.push(holding);
+    if (hand?.windowStart === holding.windowStart && hand.windowEndsAt > now) {
+      hand.units += holding.units;
+      back = Math.max(back, holding.units);
+    } else strays.push(holding);
   }
-  for (const { hour, units } of report.spent) addSpent(lease, hour, units);
+  account.handedOn = Math.max(0, account.handedOn - back);
+  for (const { hour, units } of report.spent) noteSpent(account, hour, units);
   return strays;
 }
 
 /** The caller will hear of a failure, or that its record is old, and report the same again. */
-export function unnoteReport({ lease }: BrokerAccount, report: Pick<ReleaseRequest, "spent">): void {
-  for (const { hour, units } of report.spent) addSpent(lease, hour, -units);
+export function unnoteReport(account: BrokerAccount, report: Pick<ReleaseRequest, "spent">): void {
+  for (const { hour, units } of report.spent) noteSpent(account, hour, -units);
+}
+
+function noteSpent(account: BrokerAccount, hour: number, units: number): void {
+  addSpent(account.lease, hour, units);
+  account.used += units;
 }
 
 /** The answer out of the broker's own lease; `null` when the meter must be asked. */
@@ -71,11 +103,76 @@ export function answerFromHand(account: BrokerAccount, request: AcquireRequest, 
 
 /** What to ask the meter, for a request that the hand does not cover. `holder` is the broker's own name. */
 export function askMeter(account: BrokerAccount, request: AcquireRequest, holder: string, now: number): Pledge {
-  const { lease } = account;
-  const { keyId, generation, limits, ttlMs, want } = request;
-  const asker = { holder, keyId, generation, limits, ttlMs, now, leastWant: want };
-  const cost = stillNeeded(lease, request, now);
-  return cost === 0 ? askToRenew(lease, asker) : askForRequest(lease, { ...asker, cost });
+  const asker = askerOf(account, request, holder, now);
+  const cost = stillNeeded(account.lease, request, now);
+  const leastWant = Math.max(request.want, unitsToKeep(account, now));
+  const pledge =
+    cost === 0
+      ? askToRenew(account.lease, { ...asker, leastWant })
+      : askForRequest(account.lease, { ...asker, leastWant, cost });
+  return noteAsked(account, pledge, now);
+}
+
+/** Ahead of need, for the one who asked last: the lease, and units where few are left. */
+export function askAhead(account: BrokerAccount, request: AcquireRequest, holder: string, now: number): Pledge {
+  const keep = unitsToKeep(account, now);
+  const held = leastHeld(account.lease, now);
+  const leastWant = held * 2 >= keep ? Math.min(held, keep) : keep;
+  return noteAsked(account, askToRenew(account.lease, { ...askerOf(account, request, holder, now), leastWant }), now);
+}
+
+function askerOf(
+  account: BrokerAccount,
+  { keyId, generation, limits, ttlMs, urgent }: AcquireRequest,
+  holder: string,
+  now: number,
+): Omit<AskInput, "cost"> {
+  const reportIsDue = now - account.reportedAt >= REPORTS_WAIT_MS;
+  return {
+    holder,
+    keyId,
+    generation,
+    limits,
+    ttlMs,
+    now,
+    reportIsDue,
+    urgent: urgent + account.lease.waiting + neededSoon(account, limits, now),
+  };
+}
+
+function noteAsked(account: BrokerAccount, pledge: Pledge, now: number): Pledge {
+  account.handedOn = 0;
+  account.used = 0;
+  if (account.lease.spent.length === 0) account.reportedAt = now;
+  return pledge;
+}
+
+/** Whether to ask in the background: the lease ends soon, or the hand will be empty before another answer comes. */
+export function isAheadDue({ lease, handedOn }: BrokerAccount, aheadMs: number, now: number): boolean {
+  if (lease.wishingUntil > now) return false;
+  if (lease.validUntil - now < aheadMs) return true;
+  return handedOn >= HOT_UNITS && leastHeld(lease, now) < handedOn;
+}
+
+/** What will be spent before another answer can come. */
+function neededSoon({ lease, used }: BrokerAccount, limits: readonly Limit[] | null, now: number): number {
+  const rate = Math.max(0, used) / Math.max(now - lease.askedAt, RATE_SPAN_MIN_MS);
+  const bounds = (limits ?? lease.limits).map(({ limit }) => Math.floor(limit / SHARE_OF_LIMIT_SOON));
+  return bounds.length === 0 ? 0 : Math.min(Math.floor(rate * SOON_MS), ...bounds);
+}
+
+/** Units for the uses that are to be expected of a key that is used now and then; none where the limit is half used up. */
+function unitsToKeep({ lease, use }: BrokerAccount, now: number): number {
+  for (const { limit, remainingAtMeter, windowEndsAt } of lease.hands.values()) {
+    if (windowEndsAt > now && remainingAtMeter * 2 < limit.limit) return 0;
+  }
+  return expectedUses(use, now);
+}
+
+function leastHeld({ hands }: Lease, now: number): number {
+  let least = Infinity;
+  for (const { units, windowEndsAt } of hands.values()) least = Math.min(least, windowEndsAt > now ? units : 0);
+  return least;
 }
 
 /** Takes the meter's answer in, and answers the caller: `null` when a window ended meanwhile, and the caller must be served anew. */
@@ -179,15 +276,21 @@ function handOut(account: BrokerAccount, lines: readonly Line[], request: Acquir
   const { lease } = account;
   const holders = countHolders(account.holders, request.holder, now);
   let ahead = request.want;
-  for (const { hand, need, inHandAfter } of lines)
+  let { urgent } = request;
+  for (const { hand, need, inHandAfter } of lines) {
     ahead = Math.min(ahead, Math.max(inHandAfter, shareOfHand(hand.units - need, holders)));
+    urgent = Math.min(urgent, hand.units - need);
+  }
+  ahead = Math.max(ahead, urgent);
   // What is wished for, given or not: the next wish at the meter is sized by it.
   lease.spentSinceAsked += Math.max(request.cost, request.want);
-  if (request.cost > 0) addSpent(lease, request.hour, request.cost);
-  return lines.map((line) => {
-    const granted = line.need + Math.max(0, ahead - line.inHandAfter);
-    line.hand.units -= granted;
-    return grantOf(line, granted, now);
+  if (request.cost > 0) noteSpent(account, request.hour, request.cost);
+  const granted = lines.map((line) => line.need + Math.max(0, ahead - line.inHandAfter));
+  account.handedOn += Math.max(0, ...granted);
+  return lines.map((line, index) => {
+    const units = granted[index] ?? 0;
+    line.hand.units -= units;
+    return grantOf(line, units, now);
   });
 }
 

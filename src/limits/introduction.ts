@@ -40,6 +40,6 @@ export function requestFor(record: EdgeRecord, asked: Introduction, now: number)
   const { holder, cost, hour } = asked;
   const limits = effectiveLimits(record, asked.plans, asked.routeLimits);
   const { id: keyId, generation } = record;
-  const nothing = { want: 0, holdings: [], returned: [], spent: [] } as const;
+  const nothing = { want: 0, urgent: 0, holdings: [], returned: [], spent: [] } as const;
   return { holder, keyId, generation, limits, cost, hour, ttlMs: policy.ttlMs, ...nothing };
 }

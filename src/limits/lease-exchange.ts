@@ -32,6 +32,10 @@ export interface AskInput {
   readonly now: number;
   /** What the caller knows that it will need, whatever the recent rate says: a broker knows what it is asked for. */
   readonly leastWant?: number;
+  /** See `AcquireRequest`. */
+  readonly urgent?: number;
+  /** `false`: what was spent may wait, where nothing else makes the meter write. */
+  readonly reportIsDue?: boolean;
 }
 
 /** For the request in hand, which costs something: what the hand holds is pledged to it, so that nobody else spends it meanwhile. */
@@ -49,7 +53,7 @@ export function askForRequest(lease: Lease, input: AskInput): Pledge {
   }
   const want = lease.wishingUntil > input.now ? 0 : wish(lease, input);
   if (want > 0) lease.wishingUntil = input.now + WISH_PATIENCE_MS;
-  return openAsk(lease, input, { want, holdings, returned: [] });
+  return openAsk(lease, input, { want, holdings, returned: [], reports: true });
 }
 
 /** Ahead of need, or to look: what the recent rate does not need goes back, the rest stays in hand. */
@@ -63,7 +67,8 @@ export function askToRenew(lease: Lease, renewal: Omit<AskInput, "cost">): Pledg
     units: hand.units,
   }));
   lease.wishingUntil = input.now + WISH_PATIENCE_MS;
-  return openAsk(lease, input, { want, holdings, returned });
+  const movesUnits = returned.length > 0 || holdings.some(({ units }) => units < want);
+  return openAsk(lease, input, { want, holdings, returned, reports: movesUnits || input.reportIsDue !== false });
 }
 
 /**
@@ -145,10 +150,16 @@ function endWish(lease: Lease, { request }: Pledge): void {
   if (request.want > 0 || request.cost === 0) lease.wishingUntil = 0;
 }
 
-function openAsk(lease: Lease, input: AskInput, hand: Pick<AcquireRequest, "want" | "holdings" | "returned">): Pledge {
-  const { now, leastWant: _, ...asked } = input;
-  const request: AcquireRequest = { ...asked, ...hand, hour: hourOf(now), spent: lease.spent };
-  lease.spent = [];
+interface OpenHand extends Pick<AcquireRequest, "want" | "holdings" | "returned"> {
+  readonly reports: boolean;
+}
+
+function openAsk(lease: Lease, input: AskInput, { reports, want, holdings, returned }: OpenHand): Pledge {
+  const { holder, keyId, generation, limits, cost, ttlMs, urgent = 0, now } = input;
+  const asked = { holder, keyId, generation, limits, cost, ttlMs, hour: hourOf(now) };
+  const spent = reports ? lease.spent : [];
+  const request: AcquireRequest = { ...asked, want, urgent, holdings, returned, spent };
+  if (reports) lease.spent = [];
   lease.spentSinceAsked = 0;
   lease.askedAt = now;
   return { request, sentAt: now };

@@ -23,6 +23,8 @@ export interface Lease {
   askedAt: number;
   /** A call that asks for units ahead is under way until then: one at a time, or a burst would fill the hand many times over. */
   wishingUntil: number;
+  /** Units for requests that wait for such a call in place of making their own. */
+  waiting: number;
   /** Until then a limit is known to refuse this cost and more. */
   refusal: RememberedRefusal | null;
   /** The meter did not answer; until then nobody waits for it again. */
@@ -62,6 +64,7 @@ export function newLease(): Lease {
     spentSinceAsked: 0,
     askedAt: 0,
     wishingUntil: 0,
+    waiting: 0,
     refusal: null,
     unreachableUntil: 0,
     generation: 0,
@@ -83,8 +86,8 @@ export function readClock(newest: number, now: number): { readonly newest: numbe
 
 /** Begins again, as if nothing had been granted. What was spent is still reported. */
 export function forget(lease: Lease): void {
-  const { spent } = lease;
-  Object.assign(lease, newLease(), { spent });
+  const { spent, waiting } = lease;
+  Object.assign(lease, newLease(), { spent, waiting });
 }
 
 /** Whether the hand covers `cost` on every limit at `now`. */

@@ -89,7 +89,10 @@ export interface MeterDecision {
   readonly mustPersist: boolean;
 }
 
-type Asked = Pick<AcquireRequest, "holder" | "cost" | "hour" | "want" | "holdings" | "returned" | "spent" | "ttlMs">;
+type Asked = Pick<
+  AcquireRequest,
+  "holder" | "cost" | "hour" | "want" | "urgent" | "holdings" | "returned" | "spent" | "ttlMs"
+>;
 
 /** Grants the request on every limit, or on none; counts what the caller reports and hands back first. */
 export function decide(state: MeterState, limits: readonly Limit[], asked: Asked, now: number): MeterDecision {
@@ -161,6 +164,7 @@ function openLine(state: MeterState, limit: Limit, asked: Asked, now: number): L
 /** The same number of units ahead on every limit: units of one without the other would be useless. */
 function unitsAhead(lines: readonly Line[], asked: Asked, holders: number, now: number): number {
   let ahead = asked.want;
+  let urgent = asked.urgent;
   for (const line of lines) {
     const share = prudentShare({
       limit: line.limit.limit,
@@ -170,8 +174,9 @@ function unitsAhead(lines: readonly Line[], asked: Asked, holders: number, now: 
       holders,
     });
     ahead = Math.min(ahead, Math.max(share, line.inHandAfter));
+    urgent = Math.min(urgent, line.remaining - line.need);
   }
-  return asked.ttlMs === 0 ? 0 : ahead;
+  return asked.ttlMs === 0 ? 0 : Math.max(ahead, urgent);
 }
 
 /**

@@ -19,6 +19,7 @@ const SHARE_OF_LIMIT = 20;
 const SHARE_OF_LIMIT_AT_END = 50;
 /** Fewer are not worth stranding. */
 const LEAST_SHARE_UNITS = 4;
+const LEAST_SHARE_OF_HAND = 2;
 /** A returning lease needs its own length, and a little for the way. */
 const RETURN_MARGIN = 2;
 
@@ -45,12 +46,9 @@ export function prudentShare(input: SizingInput): number {
  * over in it come back by the same lease; so each holder may have a generous part.
  */
 export function shareOfHand(units: number, holders: number): number {
-  const share = Math.floor(units / SHARE_OF_HAND / holders);
-  return share < LEAST_SHARE_UNITS ? 0 : share;
+  const share = Math.floor(units / holders);
+  return share < LEAST_SHARE_OF_HAND ? 0 : share;
 }
-
-/** Half of it stays for those who come next. */
-const SHARE_OF_HAND = 2;
 
 /** A crash in the middle of a burst may leave at most this part of a limit unused … */
 const RESERVE_SHARE_OF_LIMIT = 20;

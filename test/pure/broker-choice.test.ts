@@ -13,6 +13,7 @@ const REQUEST: AcquireRequest = {
   cost: 1,
   hour: 0,
   want: 0,
+  urgent: 0,
   holdings: [],
   returned: [],
   spent: [],
@@ -34,22 +35,22 @@ async function askedBy(leaseBrokers: GatewayConfig["leaseBrokers"]): Promise<Set
   const env = { KEY_METER: namespace("meter"), LEASE_BROKER: namespace("broker") } as unknown as Env;
   const isolate = createIsolate(config, env);
   if (!isolate.ok) throw new Error(isolate.error.map(({ detail }) => detail).join());
-  isolate.value.place = { region: "oc", colo: "SYD" };
+  isolate.value.location = "SYD";
   const { meters } = isolate.value.parts;
   for (let key = 0; key < 100; key++)
     await meters.acquire({ meter: "default/lin_1", keyId: "key_1", shardKey: `hash-${key}` }, REQUEST, false);
   return asked;
 }
 
-test("nothing said: 4 brokers in a region", async () => {
+test("nothing said: 4 brokers at a location", async () => {
   const asked = await askedBy(undefined);
   expect(asked.size).toBe(4);
-  expect([...asked].every((name) => /^broker oc\/\d+\/\d+$/.test(name))).toBe(true);
+  expect([...asked].every((name) => /^broker SYD\/\d+$/.test(name))).toBe(true);
 });
 
 test("as many as are said", async () => {
-  expect((await askedBy({ shardsPerRegion: 1 })).size).toBe(1);
-  expect((await askedBy({ shardsPerRegion: 4 })).size).toBe(4);
+  expect((await askedBy({ shardsPerLocation: 1 })).size).toBe(1);
+  expect((await askedBy({ shardsPerLocation: 4 })).size).toBe(4);
 });
 
 test("false: home meters alone", async () => {

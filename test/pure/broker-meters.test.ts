@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { brokeredMeters, homeMeters, type Meters } from "../../src/gateway/meters.ts";
-import type { Place } from "../../src/gateway/place.ts";
 import type { KeyHash } from "../../src/keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../../src/limits/acquire.ts";
 import type { Introduction } from "../../src/limits/introduction.ts";
@@ -11,7 +10,7 @@ import { hourOf } from "../../src/limits/window.ts";
 const GRANTED: AcquireAnswer = { outcome: "granted", validForMs: 4_500, grants: [] };
 const BACK = { counter: "burst|10", windowStart: 1, units: 5 };
 const ACCOUNT = { meter: "default/lin_1", keyId: "key_1", shardKey: "hash" };
-const FRANKFURT: Place = { region: "weur", colo: "FRA" };
+const FRANKFURT = "FRA";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -25,14 +24,14 @@ afterEach(() => {
 function asking(changes: Partial<AcquireRequest> = {}): AcquireRequest {
   const hour = hourOf(Date.now());
   const account = { holder: "isolate-1", keyId: "key_1", generation: 1, limits: [] };
-  const hand = { want: 0, holdings: [], returned: [BACK], spent: [{ hour, units: 3 }] };
+  const hand = { want: 0, urgent: 0, holdings: [], returned: [BACK], spent: [{ hour, units: 3 }] };
   return { ...account, cost: 1, hour, ttlMs: 4_500, ...hand, ...changes };
 }
 
 /** A namespace that notes who was called, with what, and answers as it is told. */
 function namespaceOf(answer: (method: string) => unknown) {
-  const calls: { name: string; method: string; args: readonly unknown[]; hint: unknown }[] = [];
-  const getByName = (name: string, options?: { readonly locationHint: string }) =>
+  const calls: { name: string; method: string; args: readonly unknown[] }[] = [];
+  const getByName = (name: string) =>
     new Proxy(
       {},
       {
@@ -40,7 +39,7 @@ function namespaceOf(answer: (method: string) => unknown) {
           method === "then"
             ? undefined
             : async (...args: unknown[]) => {
-                calls.push({ name, method: String(method), args, hint: options?.locationHint });
+                calls.push({ name, method: String(method), args });
                 return await answer(String(method));
               },
       },
@@ -54,13 +53,13 @@ interface Lab {
   readonly homes: ReturnType<typeof namespaceOf>["calls"];
 }
 
-function lab(brokerAnswers: () => unknown, at: Place | null | (() => Place) = FRANKFURT, shards = 16): Lab {
+function lab(brokerAnswers: () => unknown, at: string | null | (() => string) = FRANKFURT, shards = 16): Lab {
   const brokers = namespaceOf(() => brokerAnswers());
   const homes = namespaceOf((method) => (method === "acquire" ? GRANTED : undefined));
   // Of namespaces the gateway uses `getByName` alone.
   const env = { KEY_METER: homes.namespace, LEASE_BROKER: brokers.namespace } as unknown as Env;
   return {
-    meters: brokeredMeters(env, { shards, place: typeof at === "function" ? at : () => at }),
+    meters: brokeredMeters(env, { shards, location: typeof at === "function" ? at : () => at }),
     brokers: brokers.calls,
     homes: homes.calls,
   };
@@ -92,8 +91,8 @@ describe("a broker that does not answer", () => {
   });
 
   test("is left alone for a second, by all of its accounts; other brokers are not", async () => {
-    let place = FRANKFURT;
-    const { meters, brokers, homes } = lab(lost, () => place, 1);
+    let location = FRANKFURT;
+    const { meters, brokers, homes } = lab(lost, () => location, 1);
     await meters.acquire(ACCOUNT, asking(), false);
     await meters.acquire({ ...ACCOUNT, shardKey: "other" }, asking(), false);
     expect(await meters.introduce(introduction())).toBe(null);
@@ -102,10 +101,10 @@ describe("a broker that does not answer", () => {
     // In between it goes to the meter whole: nobody else has heard it.
     expect(homes[1]?.args).toEqual([asking()]);
     expect(homes[2]).toMatchObject({ method: "release", args: [{ holder: "isolate-1", returned: [BACK], spent: [] }] });
-    place = { region: "enam", colo: "IAD" };
+    location = "IAD";
     await meters.acquire(ACCOUNT, asking(), false);
     expect(brokers).toHaveLength(2);
-    place = FRANKFURT;
+    location = FRANKFURT;
     vi.advanceTimersByTime(1_000);
     await meters.acquire(ACCOUNT, asking(), false);
     expect(brokers).toHaveLength(3);
@@ -149,30 +148,21 @@ describe("who is asked", () => {
     expect([brokers.length, homes.length]).toEqual([0, 2]);
   });
 
-  test("the broker of the region, made there, and always the same one for a location, however hot a key is", async () => {
+  test("the broker of its location, always the same one, however hot a key is", async () => {
     const { meters, brokers } = lab(() => GRANTED);
     await meters.acquire(ACCOUNT, asking({ want: 0 }), false);
     await meters.acquire(ACCOUNT, asking({ want: 1_000 }), false);
-    expect(brokers.map(({ hint }) => hint)).toEqual(["weur", "weur"]);
-    expect(brokers[1]?.name).toBe(brokers[0]?.name);
-    const lanes = new Set<string | undefined>();
-    for (let colo = 0; colo < 200; colo++) {
-      const other = lab(() => GRANTED, { region: "weur", colo: `C${colo}` });
-      await other.meters.acquire(ACCOUNT, asking(), false);
-      const [region, lane, shard] = (other.brokers[0]?.name ?? "").split("/");
-      expect([region, shard]).toEqual(["weur", brokers[0]?.name.split("/")[2]]);
-      lanes.add(lane);
-    }
-    expect(lanes.size).toBe(8);
+    expect(brokers.map(({ name }) => name)).toEqual([brokers[0]?.name, brokers[0]?.name]);
+    expect(brokers[0]?.name).toMatch(/^FRA\/\d+$/);
   });
 
-  test("without a region: brokers that are made wherever they are first asked", async () => {
-    const { meters, brokers } = lab(() => GRANTED, { region: null, colo: "" });
+  test("where no location is told: brokers of no location", async () => {
+    const { meters, brokers } = lab(() => GRANTED, "");
     await meters.acquire(ACCOUNT, asking(), false);
-    expect(brokers[0]).toMatchObject({ hint: undefined, name: expect.stringMatching(/^any\/\d+\/\d+$/) });
+    expect(brokers[0]?.name).toMatch(/^any\/\d+$/);
   });
 
-  test("keys are spread over all brokers of a region, and each has one", async () => {
+  test("keys are spread over all brokers of a location, and each has one", async () => {
     const { meters, brokers } = lab(() => GRANTED);
     for (let turn = 0; turn < 2; turn++)
       for (let key = 0; key < 400; key++)

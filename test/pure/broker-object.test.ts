@@ -54,7 +54,7 @@ class Lab {
       },
       lookUp: () => Promise.resolve(this.#lookUp(records)),
       waitUntil: (work) => void work,
-      wakeAt: (at) => void setTimeout(() => void this.broker.releaseIdle(), at - Date.now()),
+      wakeAt: (at) => void setTimeout(() => void this.broker.tend(), at - Date.now()),
     });
   }
 
@@ -94,7 +94,7 @@ class Lab {
 
 function asking(changes: Partial<AcquireRequest> = {}): AcquireRequest {
   const account = { holder: "isolate-1", keyId: "key_1", generation: 1, limits: [DAILY] };
-  const hand = { want: 0, holdings: [], returned: [], spent: [] };
+  const hand = { want: 0, urgent: 0, holdings: [], returned: [], spent: [] };
   return { ...account, cost: 1, hour: hourOf(Date.now()), ttlMs: 4_500, ...hand, ...changes };
 }
 
@@ -271,14 +271,12 @@ describe("a caller that has given up, since the meter took too long", () => {
     await vi.advanceTimersByTimeAsync(2 * BROKER_TIMEOUT_MS);
     expect([await asked, await met]).toEqual([null, null]);
     const { length } = lab.asked;
-    expect(await lab.broker.acquire("default/lin_1", asking({ cost: 20 }), false)).toMatchObject({
+    expect(await lab.broker.acquire("default/lin_1", asking({ cost: 12 }), false)).toMatchObject({
       outcome: "granted",
     });
     expect(lab.asked).toHaveLength(length);
-    await lab.broker.releaseIdle();
-    await vi.advanceTimersByTimeAsync(10_000);
-    await lab.broker.releaseIdle();
-    expect(lab.used("default/lin_1")).toBe(20);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(lab.used("default/lin_1")).toBe(12);
   });
 
   test("while it waited for another's call, the same", async () => {
@@ -332,6 +330,94 @@ describe("how often it asks", () => {
   });
 });
 
+describe("a key that is used every few seconds", () => {
+  /** Uses of one unit by isolates that have not met the key, `gapMs` apart. */
+  async function useFor(lab: Lab, seconds: number, gapMs: number): Promise<void> {
+    for (let turn = 0; turn < (seconds * 1_000) / gapMs; turn++) {
+      const asked = lab.broker.acquire("default/lin_1", asking({ holder: `isolate-${turn}` }), false);
+      await vi.advanceTimersByTimeAsync(gapMs);
+      expect(await asked).toMatchObject({ outcome: "granted" });
+    }
+  }
+
+  /** Calls that made the meter write a row. */
+  const written = (lab: Lab): number =>
+    lab.asked.filter(({ request }) => request.spent.length + request.returned.length > 0 || request.cost > 0).length;
+
+  test("finds its lease standing: nobody waits for the meter, though leases end in between", async () => {
+    const lab = new Lab();
+    await useFor(lab, 20, 5_000);
+    lab.metersAreDown = true;
+    const asked = lab.broker.acquire("default/lin_1", asking(), false);
+    expect(await asked).toMatchObject({ outcome: "granted" });
+  });
+
+  test("costs a row for several uses, not for each", async () => {
+    const lab = new Lab();
+    await useFor(lab, 300, 5_000);
+    expect(written(lab) + lab.released.length).toBeLessThanOrEqual(60 / 4);
+  });
+
+  test("is kept no longer when it is quiet: the meter has every unit back that was not spent, and knows of the others", async () => {
+    const lab = new Lab();
+    await useFor(lab, 60, 5_000);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(lab.used("default/lin_1")).toBe(12);
+    expect([...lab.meter("default/lin_1").spent.values()]).toEqual([12]);
+    const { length } = lab.asked;
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(lab.asked).toHaveLength(length);
+  });
+
+  test("once a minute, is not kept at all", async () => {
+    const lab = new Lab();
+    await useFor(lab, 600, 60_000);
+    expect(lab.asked).toHaveLength(10);
+  });
+
+  test("is not kept on a record that the meter has replaced, however often it rings", async () => {
+    const lab = new Lab();
+    await useFor(lab, 10, 2_000);
+    lab.newest = proxyRecord({ generation: 2 });
+    const { length } = lab.asked;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(lab.asked.length - length).toBeLessThanOrEqual(1);
+  });
+});
+
+describe("many who wait at once", () => {
+  test("cost a call for all of them, which asks for what they need", async () => {
+    const lab = new Lab();
+    lab.latencyMs = 100;
+    const burst = Promise.all(
+      Array.from({ length: 300 }, (_, index) =>
+        lab.broker.acquire("default/lin_1", asking({ holder: `isolate-${index}` }), false),
+      ),
+    );
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect((await burst).every((one) => one?.outcome === "granted")).toBe(true);
+    // The first asks for itself, the second for all who came meanwhile; then ahead of need.
+    expect(lab.asked.length).toBeLessThanOrEqual(4);
+    expect(lab.asked[1]?.request.urgent).toBeGreaterThanOrEqual(298);
+  });
+
+  test("for more than is left: so many are let in as there are units, and the others hear no, in a few calls", async () => {
+    const lab = new Lab();
+    lab.latencyMs = 100;
+    decide(lab.meter("default/lin_1"), [DAILY], asking({ cost: 900 }), Date.now());
+    const burst = Promise.all(
+      Array.from({ length: 300 }, (_, index) =>
+        lab.broker.acquire("default/lin_1", asking({ holder: `isolate-${index}` }), false),
+      ),
+    );
+    await vi.advanceTimersByTimeAsync(1_000);
+    const outcomes = (await burst).map((one) => one?.outcome);
+    expect(outcomes.filter((outcome) => outcome === "granted")).toHaveLength(100);
+    expect(outcomes.filter((outcome) => outcome === "refused")).toHaveLength(200);
+    expect(lab.asked.length).toBeLessThanOrEqual(6);
+  });
+});
+
 describe("what it keeps", () => {
   /** Whether the account is still there: its lease needs no call. */
   async function isKept(lab: Lab, meter: string): Promise<boolean> {
@@ -342,13 +428,14 @@ describe("what it keeps", () => {
 
   test("no more accounts than its bound, the ones used last; what they held goes home all the same", async () => {
     const lab = new Lab();
+    await lab.broker.acquire("default/first", asking({ holder: "isolate-2" }), false);
     await lab.broker.acquire("default/first", asking({ want: 40 }), false);
     const before = lab.used("default/first");
     for (let index = 0; index < BROKER_ACCOUNTS; index++)
       await lab.broker.acquire(`default/lin_${index}`, asking({ limits: [] }), false);
     expect(await isKept(lab, `default/lin_${BROKER_ACCOUNTS - 1}`)).toBe(true);
     expect(await isKept(lab, "default/first")).toBe(false);
-    await vi.advanceTimersByTimeAsync(10_000);
+    await vi.advanceTimersByTimeAsync(60_000);
     // Its own spare units came back; those that it had handed on are the isolate's.
     expect(lab.used("default/first")).toBeLessThan(before);
     expect(lab.used("default/first")).toBeGreaterThan(0);

@@ -267,6 +267,7 @@ const ASKED: AcquireRequest = {
   cost: 1,
   hour: hourOf(START),
   want: 0,
+  urgent: 0,
   holdings: [],
   returned: [],
   spent: [],

@@ -225,17 +225,17 @@ describe("nonsense is refused with its place", () => {
     [
       "no number of brokers",
       { upstreams: { a: { url: "https://o.test" } }, leaseBrokers: {} },
-      "leaseBrokers.shardsPerRegion: must be a whole number from 1 to 256",
+      "leaseBrokers.shardsPerLocation: must be a whole number from 1 to 256",
     ],
     [
       "no brokers by number",
-      { upstreams: { a: { url: "https://o.test" } }, leaseBrokers: { shardsPerRegion: 0 } },
-      "leaseBrokers.shardsPerRegion: must be a whole number from 1 to 256",
+      { upstreams: { a: { url: "https://o.test" } }, leaseBrokers: { shardsPerLocation: 0 } },
+      "leaseBrokers.shardsPerLocation: must be a whole number from 1 to 256",
     ],
     [
       "too many brokers",
-      { upstreams: { a: { url: "https://o.test" } }, leaseBrokers: { shardsPerRegion: 257 } },
-      "leaseBrokers.shardsPerRegion: must be a whole number from 1 to 256",
+      { upstreams: { a: { url: "https://o.test" } }, leaseBrokers: { shardsPerLocation: 257 } },
+      "leaseBrokers.shardsPerLocation: must be a whole number from 1 to 256",
     ],
     ["a realm", { upstreams: { a: { url: "https://o.test" } }, realm: "a\nb" }, "realm: must be"],
     [

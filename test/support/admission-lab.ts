@@ -5,7 +5,6 @@ import { admit } from "../../src/gateway/admit.ts";
 import type { AdmissionParts, Admitted } from "../../src/gateway/admit.ts";
 import { LeaseBook } from "../../src/gateway/lease-book.ts";
 import { brokeredMeters, homeMeters } from "../../src/gateway/meters.ts";
-import type { Place } from "../../src/gateway/place.ts";
 import { RecordCache } from "../../src/gateway/record-cache.ts";
 import type { EdgeRecord, KeyHash } from "../../src/keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../../src/limits/acquire.ts";
@@ -71,7 +70,7 @@ export const scheduleArbitrary: fc.Arbitrary<Schedule> = fc.record({
   ),
 });
 
-const REGIONS = ["weur", "enam"] as const;
+const LOCATIONS = ["FRA", "IAD", "NRT"];
 
 interface Answerer {
   acquire(meter: string, request: AcquireRequest): Promise<AcquireAnswer>;
@@ -127,7 +126,7 @@ function lossyBrokers(meter: Answerer, schedule: Schedule): Env["LEASE_BROKER"] 
         lookUp: () => Promise.resolve({ found: null, reason: "unavailable" }),
         waitUntil: () => undefined,
         // A broker that is gone by then has no memory to look at.
-        wakeAt: (at) => void setTimeout(() => void (one === broker && one.releaseIdle()), at - Date.now()),
+        wakeAt: (at) => void setTimeout(() => void (one === broker && one.tend()), at - Date.now()),
       });
       return one;
     };
@@ -174,14 +173,13 @@ export async function run(schedule: Schedule): Promise<{ readonly kept: readonly
   } as unknown as Env["KEY_METER"];
   const brokers = lossyBrokers(meter, schedule);
   const isolates = Array.from({ length: schedule.isolates }, (_, index): AdmissionParts => {
-    const place: Place = { region: null, colo: `colo-${index}` };
     const env = { KEY_METER: homes, LEASE_BROKER: brokers };
     const meters =
       schedule.brokers === 0
         ? homeMeters(env)
         : brokeredMeters(env, {
             shards: 1,
-            place: () => ({ ...place, region: REGIONS[index % schedule.brokers] ?? null }),
+            location: () => LOCATIONS[index % schedule.brokers] ?? "",
           });
     return { book: new LeaseBook(), cache: new RecordCache(), meters };
   });

@@ -60,7 +60,7 @@ export class BrokerWorld {
   now = START;
   generation = 1;
   readonly meter: MeterState = newMeterState(null);
-  readonly brokers: readonly BrokerAccount[] = [newBrokerAccount(), newBrokerAccount()];
+  readonly brokers: readonly BrokerAccount[] = [newBrokerAccount(START), newBrokerAccount(START)];
   readonly isolates: readonly Isolate[] = [0, 1, 2, 3].map((number) => ({
     name: `isolate-${number}`,
     lease: newLease(),

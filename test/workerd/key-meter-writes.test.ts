@@ -31,6 +31,7 @@ async function ask(meter: Meter, changes: Partial<AcquireRequest> = {}): Promise
     cost: 1,
     hour: hourOf(Date.now()),
     want: 0,
+    urgent: 0,
     holdings: [],
     returned: [],
     spent: [],

@@ -45,6 +45,7 @@ function asking(changes: Partial<AcquireRequest> = {}): AcquireRequest {
     cost: 1,
     hour: hourOf(Date.now()),
     want: 0,
+    urgent: 0,
     holdings: [],
     returned: [],
     spent: [],

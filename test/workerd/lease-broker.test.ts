@@ -25,7 +25,7 @@ async function keyWith(changes: Partial<EdgeRecord> = {}) {
   const meter = env.KEY_METER.getByName(`${record.workspace}/${record.lineageId}`);
   await meter.publish([record]);
   await env.KEYS.put(recordKey(hash), JSON.stringify(record));
-  const broker = env.LEASE_BROKER.getByName(nameOf({ region: null, lane: 0, shard: made }));
+  const broker = env.LEASE_BROKER.getByName(nameOf({ location: "", shard: made }));
   return { hash, record, meter, broker, name: `${record.workspace}/${record.lineageId}` };
 }
 
@@ -52,7 +52,7 @@ async function crash({ broker }: Made): Promise<Made["broker"]> {
 
 function asking({ record }: Made, changes: Partial<AcquireRequest> = {}): AcquireRequest {
   const account = { holder: "isolate-1", keyId: record.id, generation: record.generation, limits: record.limits };
-  const hand = { want: 0, holdings: [], returned: [], spent: [] };
+  const hand = { want: 0, urgent: 0, holdings: [], returned: [], spent: [] };
   return { ...account, cost: 1, hour: hourOf(Date.now()), ttlMs: 4_500, ...hand, ...changes };
 }
 
@@ -169,7 +169,7 @@ test("an owner's limits, which only its meter knows, hold over brokers", async (
   const key = await keyWith();
   const outcomes: (string | undefined)[] = [];
   for (let turn = 0; turn < 6; turn++) {
-    const broker = env.LEASE_BROKER.getByName(nameOf({ region: null, lane: 0, shard: 900 + (turn % 2) }));
+    const broker = env.LEASE_BROKER.getByName(nameOf({ location: "", shard: 900 + (turn % 2) }));
     outcomes.push((await broker.acquire(name, asking(key, owners), false))?.outcome);
   }
   expect(outcomes).toEqual(["granted", "granted", "granted", "refused", "refused", "refused"]);
