@@ -3,6 +3,7 @@ import type { KeyId } from "../../src/keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, ReleaseRequest } from "../../src/limits/acquire.ts";
 import type { Introduced, Introduction } from "../../src/limits/introduction.ts";
 import { within } from "../../src/platform/clock.ts";
+import { fnv1a } from "../../src/platform/fnv.ts";
 
 /**
  * How an isolate talks to the broker nearby. Each call throws when it is not answered in `BROKER_TIMEOUT_MS`; none is repeated.
@@ -22,11 +23,9 @@ export function nameOf({ location, shard }: BrokerName): string {
   return `${location === "" ? "any" : location}/${shard}`;
 }
 
-/** Accounts are spread by a text of theirs: a key's hash, an owner's meter. FNV-1a, 32 bits. */
+/** Accounts are spread by a text of theirs: a key's hash, an owner's meter. */
 export function shardOf(text: string, shards: number): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  return (hash >>> 0) % shards;
+  return fnv1a(text) % shards;
 }
 
 export async function acquireThrough(
