@@ -62,34 +62,36 @@ function loadBlock(text: string, start: number): number {
 
 function putByte(index: number, byte: number): void {
   const word = index >> 2;
-  schedule[word] = at(schedule, word) | (byte << (24 - 8 * (index & 3)));
+  schedule[word] = (schedule[word] ?? 0) | (byte << (24 - 8 * (index & 3)));
 }
+
+// The two below are written out: what a function of ours returned would be a number on the heap, hundreds of them for each digest.
 
 /** §6.2.2, step 1. */
 function expandBlock(): void {
   for (let t = BLOCK_WORDS; t < ROUNDS; t += 1) {
-    const x = at(schedule, t - 15);
-    const y = at(schedule, t - 2);
-    const s0 = rotate(x, 7) ^ rotate(x, 18) ^ (x >>> 3);
-    const s1 = rotate(y, 17) ^ rotate(y, 19) ^ (y >>> 10);
-    schedule[t] = at(schedule, t - 16) + s0 + at(schedule, t - 7) + s1;
+    const x = schedule[t - 15] ?? 0;
+    const y = schedule[t - 2] ?? 0;
+    const s0 = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
+    const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
+    schedule[t] = ((schedule[t - 16] ?? 0) + s0 + (schedule[t - 7] ?? 0) + s1) | 0;
   }
 }
 
 /** §6.2.2, steps 2 to 4. */
 function digestBlock(): void {
-  let a = at(state, 0);
-  let b = at(state, 1);
-  let c = at(state, 2);
-  let d = at(state, 3);
-  let e = at(state, 4);
-  let f = at(state, 5);
-  let g = at(state, 6);
-  let h = at(state, 7);
+  let a = state[0] ?? 0;
+  let b = state[1] ?? 0;
+  let c = state[2] ?? 0;
+  let d = state[3] ?? 0;
+  let e = state[4] ?? 0;
+  let f = state[5] ?? 0;
+  let g = state[6] ?? 0;
+  let h = state[7] ?? 0;
   for (let t = 0; t < ROUNDS; t += 1) {
-    const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + at(ROUND_CONSTANTS, t) + at(schedule, t)) | 0;
-    const s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+    const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
+    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + (ROUND_CONSTANTS[t] ?? 0) + (schedule[t] ?? 0)) | 0;
+    const s0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
     const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
     h = g;
     g = f;
@@ -101,18 +103,14 @@ function digestBlock(): void {
     a = (t1 + t2) | 0;
   }
   // An `Int32Array` keeps the lower 32 bits of what is put in.
-  state[0] = at(state, 0) + a;
-  state[1] = at(state, 1) + b;
-  state[2] = at(state, 2) + c;
-  state[3] = at(state, 3) + d;
-  state[4] = at(state, 4) + e;
-  state[5] = at(state, 5) + f;
-  state[6] = at(state, 6) + g;
-  state[7] = at(state, 7) + h;
-}
-
-function rotate(word: number, bits: number): number {
-  return (word >>> bits) | (word << (32 - bits));
+  state[0] = (state[0] ?? 0) + a;
+  state[1] = (state[1] ?? 0) + b;
+  state[2] = (state[2] ?? 0) + c;
+  state[3] = (state[3] ?? 0) + d;
+  state[4] = (state[4] ?? 0) + e;
+  state[5] = (state[5] ?? 0) + f;
+  state[6] = (state[6] ?? 0) + g;
+  state[7] = (state[7] ?? 0) + h;
 }
 
 function toBase64url(): string {
@@ -123,14 +121,12 @@ function toBase64url(): string {
     const after = 32 - BITS_PER_CHARACTER - (bit & 31);
     // The last six bits of a character may stand in two words; past the end there are zeros.
     const bits =
-      after >= 0 ? at(state, word) >>> after : (at(state, word) << -after) | (at(state, word + 1) >>> (32 + after));
+      after >= 0
+        ? (state[word] ?? 0) >>> after
+        : ((state[word] ?? 0) << -after) | ((state[word + 1] ?? 0) >>> (32 + after));
     text += BASE64URL.charAt(bits & 63);
   }
   return text;
-}
-
-function at(words: Int32Array, index: number): number {
-  return words[index] ?? 0;
 }
 
 function wordsOf(hex: string): Int32Array {
