@@ -43,8 +43,10 @@ const KEEP_SPAN_MIN_MS = 4_000;
 const KEPT_WINDOW_MIN_MS = 10_000;
 /** … and of others only when the meter's clock has surely turned. */
 const WINDOW_TURN_DELAY_MS = 50;
-/** Alarms are not closer together than this. */
+/** Alarms are not closer together than this … */
 const ALARM_GAP_MS = 200;
+/** … and one that comes so late does as well: to move it is a row, too. */
+const ALARM_LATE_MS = 300;
 
 /** What a broker needs of the world. */
 export interface BrokerParts {
@@ -270,7 +272,7 @@ export class Broker {
     this.#wakeBy(this.#dueAt(account, now), now);
   }
 
-  /** One alarm at a time, which is moved forward only: whoever else is due by then is looked at too. */
+  /** One alarm at a time: whoever else is due by then is looked at too. */
   #wakeForAll(): void {
     const now = Date.now();
     let at = Infinity;
@@ -288,7 +290,7 @@ export class Broker {
   }
 
   #wakeBy(at: number, now: number): void {
-    if (this.#wakesAt > now) return;
+    if (this.#wakesAt > now && this.#wakesAt <= at + ALARM_LATE_MS) return;
     this.#wakesAt = at;
     this.#parts.wakeAt(at);
   }
