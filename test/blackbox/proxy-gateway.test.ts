@@ -71,6 +71,21 @@ test("a client that goes away cancels its request to the origin", async () => {
   expect(await until(() => origin.seen("/hang")?.cut === true, 2_000)).toBe(true);
 });
 
+test("the request of a client that went away is in the usage all the same, once, as 499", async () => {
+  const leaver = await control(gateway).issue({ name: "Leaves early" });
+  const controller = new AbortController();
+  const answer = call("/hang?twice", { signal: controller.signal }, { authorization: `Bearer ${leaver.key}` });
+  expect(await until(() => origin.seen("/hang?twice") !== undefined, 2_000)).toBe(true);
+  controller.abort();
+  await expect(answer).rejects.toThrow();
+  const counted = async (): Promise<unknown> => {
+    const usage = await control(gateway).call("GET", `/usage?key=${leaver.id}&groupBy=status`);
+    return usage.body["series"];
+  };
+  // Five seconds is what events take at most.
+  await expect.poll(counted, { timeout: 8_000, interval: 250 }).toMatchObject([{ status: 499, requests: 1 }]);
+});
+
 test("server-sent events arrive one by one", async () => {
   const answer = await call("/events");
   const arrivals: number[] = [];
