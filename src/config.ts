@@ -21,7 +21,7 @@ export interface GatewayConfig {
   readonly logSampleRate?: number;
   /**
    * Lease brokers, objects near the isolates that spare them the way to a key's home meter: how many share the keys of a
-   * location, 1 to 256; `false` for none. Default 4.
+   * location, 1 to 256; `false` for none. Default 2.
    */
   readonly leaseBrokers?: false | { readonly shardsPerLocation: number };
   /** Send `Server-Timing: latchkey;dur=…`. Default `false`. */

@@ -23,8 +23,8 @@ export const BROKER_RENEW_AHEAD_MS = 2_000;
 export const BROKER_ACCOUNTS = 20_000;
 /** … so one that was idle for this long makes room: its lease is long over. */
 export const BROKER_ACCOUNT_IDLE_MS = 60_000;
-/** Brokers of a location, each for a part of the keys: four bear some 2,000 requests a second that meet a cold isolate, and few brokers know more keys each. */
-export const DEFAULT_BROKER_SHARDS = 4;
+/** Brokers of a location, each for a part of the keys: two bear some 1,000 to 2,000 requests a second that meet a cold isolate, and few brokers know more keys each. */
+export const DEFAULT_BROKER_SHARDS = 2;
 export const MAX_BROKER_SHARDS = 256;
 
 /** One KV read: p99 of a cold read is about 250 ms; past this the policy for an unreachable store applies. */

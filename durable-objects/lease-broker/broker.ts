@@ -36,7 +36,7 @@ const RELEASE_DELAY_MS = 100;
 /** A lease that is kept is renewed this long before its end at the latest: from half a world away an answer takes 0.4 s … */
 const KEEP_AHEAD_MS = 1_000;
 /** … and with others whose time has come, from here on: an alarm is a row, whatever it does. */
-const KEEP_TOGETHER_MS = 2_500;
+const KEEP_TOGETHER_MS = 3_500;
 /** Leases shorter than this are not worth keeping. */
 const KEEP_SPAN_MIN_MS = 4_000;
 /** Units of shorter windows than this are not fetched ahead of need … */
@@ -159,10 +159,10 @@ export class Broker {
       }
       if (!mustAsk && account.asking !== null) {
         const units = request.cost + request.urgent;
-        account.lease.waiting += units;
+        account.waiting += units;
         await account.asking;
         // In this very step: whoever asks next, before the others wake, asks for them.
-        account.lease.waiting -= units;
+        account.waiting -= units;
         continue;
       }
       rounds++;

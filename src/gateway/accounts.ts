@@ -1,6 +1,6 @@
 import { meterOfLineage, meterOfOwner } from "../../durable-objects/key-meter/client.ts";
 import type { EdgeRecord, KeyHash } from "../keys/record.ts";
-import type { Lease, Payment } from "../limits/lease.ts";
+import { beginWait, endWait, type Lease, type Payment } from "../limits/lease.ts";
 import type { Limit } from "../limits/limit.ts";
 import { sleep } from "../platform/clock.ts";
 import type { LeaseBook } from "./lease-book.ts";
@@ -51,7 +51,8 @@ export const WISH_WAIT_MS = 600;
 const WISH_POLL_MS = 5;
 
 export async function waitForWish(pending: readonly Account[], cost: number): Promise<void> {
-  for (const { lease } of pending) lease.waiting += cost;
+  const now = Date.now();
+  for (const { lease } of pending) beginWait(lease, cost, now);
   await sleep(WISH_POLL_MS);
-  for (const { lease } of pending) lease.waiting -= cost;
+  for (const { lease } of pending) endWait(lease, cost);
 }

@@ -9,7 +9,16 @@ import {
   type Pledge,
   takeAnswer,
 } from "../limits/lease-exchange.ts";
-import { covers, type Payment, refusedUntil, renewalDue, spend, unspend, viewLimits } from "../limits/lease.ts";
+import {
+  covers,
+  type Payment,
+  refusedUntil,
+  renewalDue,
+  spend,
+  unitsWaiting,
+  unspend,
+  viewLimits,
+} from "../limits/lease.ts";
 import type { Limit, LimitView } from "../limits/limit.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
@@ -156,7 +165,7 @@ function askerOf(
   { book }: AdmissionParts,
   now: number,
 ): Omit<AskInput, "cost"> {
-  return { holder: book.holder, keyId, generation, limits, ttlMs: policy.ttlMs, urgent: lease.waiting, now };
+  return { holder: book.holder, keyId, generation, limits, ttlMs: policy.ttlMs, urgent: unitsWaiting(lease, now), now };
 }
 
 interface Exchanged {

@@ -2,7 +2,7 @@ import type { EdgeRecord } from "../keys/record.ts";
 import type { AcquireAnswer, AcquireRequest, Holding, LimitGrant, ReleaseRequest, Stale } from "./acquire.ts";
 import { countHolders, type Holders } from "./holders.ts";
 import { addSpent, type Hand, type Lease, newLease, type Payment, refusedUntil, unspend } from "./lease.ts";
-import { type AskInput, askForRequest, askToRenew, oweAgain, type Pledge, takeAnswer } from "./lease-exchange.ts";
+import { askForRequest, askToRenew, oweAgain, type Pledge, takeAnswer } from "./lease-exchange.ts";
 import type { Limit } from "./limit.ts";
 import { shareOfHand } from "./sizing.ts";
 import { expectedUses, newUse, type Use } from "./use.ts";
@@ -24,6 +24,8 @@ export interface BrokerAccount {
   /** What was asked for last. */
   last: AcquireRequest | null;
   readonly use: Use;
+  /** Units for callers who wait while the meter is asked. */
+  waiting: number;
   /** Units handed on since the meter was last asked, without those that came back. */
   handedOn: number;
   /** Units spent since then, as far as is known. */
@@ -34,7 +36,7 @@ export interface BrokerAccount {
 
 export function newBrokerAccount(now: number): BrokerAccount {
   const account = { lease: newLease(), holders: new Map(), record: null, last: null };
-  return { ...account, use: newUse(), handedOn: 0, used: 0, reportedAt: now };
+  return { ...account, use: newUse(), waiting: 0, handedOn: 0, used: 0, reportedAt: now };
 }
 
 /** Reports of a key that is used now and then wait so long, so that its meter writes them with something else. */
@@ -104,12 +106,13 @@ export function answerFromHand(account: BrokerAccount, request: AcquireRequest, 
 /** What to ask the meter, for a request that the hand does not cover. `holder` is the broker's own name. */
 export function askMeter(account: BrokerAccount, request: AcquireRequest, holder: string, now: number): Pledge {
   const asker = askerOf(account, request, holder, now);
+  const urgent = asker.urgent + request.urgent;
   const cost = stillNeeded(account.lease, request, now);
   const leastWant = Math.max(request.want, unitsToKeep(account, now));
   const pledge =
     cost === 0
-      ? askToRenew(account.lease, { ...asker, leastWant })
-      : askForRequest(account.lease, { ...asker, leastWant, cost });
+      ? askToRenew(account.lease, { ...asker, urgent, leastWant })
+      : askForRequest(account.lease, { ...asker, urgent, leastWant, cost });
   return noteAsked(account, pledge, now);
 }
 
@@ -123,21 +126,13 @@ export function askAhead(account: BrokerAccount, request: AcquireRequest, holder
 
 function askerOf(
   account: BrokerAccount,
-  { keyId, generation, limits, ttlMs, urgent }: AcquireRequest,
+  { keyId, generation, limits, ttlMs }: AcquireRequest,
   holder: string,
   now: number,
-): Omit<AskInput, "cost"> {
+) {
   const reportIsDue = now - account.reportedAt >= REPORTS_WAIT_MS;
-  return {
-    holder,
-    keyId,
-    generation,
-    limits,
-    ttlMs,
-    now,
-    reportIsDue,
-    urgent: urgent + account.lease.waiting + neededSoon(account, limits, now),
-  };
+  const urgent = account.waiting + neededSoon(account, limits, now);
+  return { holder, keyId, generation, limits, ttlMs, now, reportIsDue, urgent };
 }
 
 function noteAsked(account: BrokerAccount, pledge: Pledge, now: number): Pledge {

@@ -23,8 +23,9 @@ export interface Lease {
   askedAt: number;
   /** A call that asks for units ahead is under way until then: one at a time, or a burst would fill the hand many times over. */
   wishingUntil: number;
-  /** Units for requests that wait for such a call in place of making their own. */
+  /** Units for requests that wait for such a call in place of making their own, and when one of them last looked. */
   waiting: number;
+  waitedAt: number;
   /** Until then a limit is known to refuse this cost and more. */
   refusal: RememberedRefusal | null;
   /** The meter did not answer; until then nobody waits for it again. */
@@ -65,6 +66,7 @@ export function newLease(): Lease {
     askedAt: 0,
     wishingUntil: 0,
     waiting: 0,
+    waitedAt: 0,
     refusal: null,
     unreachableUntil: 0,
     generation: 0,
@@ -86,8 +88,25 @@ export function readClock(newest: number, now: number): { readonly newest: numbe
 
 /** Begins again, as if nothing had been granted. What was spent is still reported. */
 export function forget(lease: Lease): void {
-  const { spent, waiting } = lease;
-  Object.assign(lease, newLease(), { spent, waiting });
+  const { spent } = lease;
+  Object.assign(lease, newLease(), { spent });
+}
+
+/** Whoever waits looks again every few ms. Longer ago than this, and they were cut off before they could say that they are gone. */
+const WAITING_STALE_MS = 100;
+
+/** Until its next look; then `endWait`. */
+export function beginWait(lease: Lease, units: number, now: number): void {
+  lease.waiting = unitsWaiting(lease, now) + units;
+  lease.waitedAt = now;
+}
+
+export function endWait(lease: Lease, units: number): void {
+  lease.waiting = Math.max(0, lease.waiting - units);
+}
+
+export function unitsWaiting(lease: Lease, now: number): number {
+  return Math.abs(now - lease.waitedAt) < WAITING_STALE_MS ? lease.waiting : 0;
 }
 
 /** Whether the hand covers `cost` on every limit at `now`. */

@@ -153,7 +153,8 @@ describe("the meter", () => {
       last = await use(key);
     }
     expect(last.status).toBe(503);
-    expect(passed).toBeLessThan(1_000 / 20 + 20);
+    // The isolate's part, its broker's, and what was there already.
+    expect(passed).toBeLessThan((2 * 1_000) / 20 + 20);
     await setMeterFault(null);
     await expect.poll(async () => (await use(key)).status, RECOVERY).toBe(200);
     // Nothing that was spent meanwhile is forgotten.

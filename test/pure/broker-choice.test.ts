@@ -42,9 +42,9 @@ async function askedBy(leaseBrokers: GatewayConfig["leaseBrokers"]): Promise<Set
   return asked;
 }
 
-test("nothing said: 4 brokers at a location", async () => {
+test("nothing said: 2 brokers at a location", async () => {
   const asked = await askedBy(undefined);
-  expect(asked.size).toBe(4);
+  expect(asked.size).toBe(2);
   expect([...asked].every((name) => /^broker SYD\/\d+$/.test(name))).toBe(true);
 });
 
