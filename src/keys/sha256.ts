@@ -1,7 +1,7 @@
 /**
  * SHA-256 (FIPS 180-4) of a short ASCII text, in base64url. Ours, since workerd's synchronous one makes a Node stream for each
  * digest, which costs a warm request 20 µs, and a library's makes arrays outside the heap; this allocates its text alone.
- * docs/decisions/0018 has the figures; test/pure/keys-digest.test.ts compares it with the runtime's at every length.
+ * docs/decisions/0019 has the figures; test/pure/keys-digest.test.ts compares it with the runtime's at every length.
  */
 
 /** The first 32 bits of the fractional parts of the cube roots of the first 64 primes (§4.2.2). */

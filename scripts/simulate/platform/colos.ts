@@ -17,7 +17,6 @@ export interface Colo {
 }
 
 export const COLOS: readonly Colo[] = readColos();
-export const REGIONS: readonly Region[] = [...new Set(COLOS.map(({ region }) => region))];
 const HOSTS: readonly Colo[] = COLOS.filter(({ isHost }) => isHost);
 
 function readColos(): Colo[] {
