@@ -39,7 +39,7 @@ export function newBrokerAccount(now: number): BrokerAccount {
   return { ...account, use: newUse(), waiting: 0, handedOn: 0, used: 0, reportedAt: now };
 }
 
-/** Reports of a key that is used now and then wait so long, so that its meter writes them with something else. */
+/** Reports of a key that is used now and then wait so long, so that its meter writes them with something else. An hour is reconciled later. */
 const REPORTS_WAIT_MS = 60_000;
 /** What a hot key spends in this time is asked for as if it waited already, so that each location asks once or twice a second … */
 const SOON_MS = 2_000;
