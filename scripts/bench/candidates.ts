@@ -2,10 +2,10 @@ import type { Candidate } from "./candidate.ts";
 import { LATCHKEY } from "./latchkey.ts";
 import { NAIVE } from "./naive.ts";
 import { PEERS } from "./peers/index.ts";
-import { FLOOR, HONO } from "./proxies.ts";
+import { FLOOR, HONO, PROMISES } from "./proxies.ts";
 
 /** All that a run compares, in the order of its rounds. */
-export const CANDIDATES: readonly Candidate[] = [FLOOR, HONO, ...LATCHKEY, NAIVE, ...PEERS];
+export const CANDIDATES: readonly Candidate[] = [FLOOR, HONO, PROMISES, ...LATCHKEY, NAIVE, ...PEERS];
 
 /** Those with these names; throws for a name that nobody has. */
 export function chooseCandidates(names: readonly string[] | null): readonly Candidate[] {

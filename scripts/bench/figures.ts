@@ -37,6 +37,8 @@ export interface Figures {
     readonly throughputLatchkeyOverHono: number | null;
     readonly cpuNaiveOverLatchkey: number | null;
     readonly cpuGarbageOverLatchkey: number | null;
+    /** What the contract's promises cost by themselves: what bounds the first ratio. */
+    readonly cpuPromisesOverHono: number | null;
   };
   readonly ratioSpreads: { readonly cpuLatchkeyOverHono: Spread; readonly throughputLatchkeyOverHono: Spread };
   readonly addedMs: { readonly p50: number | null; readonly p99: number | null };
@@ -84,6 +86,7 @@ export function toFigures(all: Results): Figures {
       throughputLatchkeyOverHono: known(throughputLatchkeyOverHono.median),
       cpuNaiveOverLatchkey: known(ratio("naive", "latchkey", cpu).median),
       cpuGarbageOverLatchkey: known(ratio("garbage", "latchkey", cpu).median),
+      cpuPromisesOverHono: known(ratio("promises", "hono", cpu).median),
     },
     ratioSpreads: { cpuLatchkeyOverHono, throughputLatchkeyOverHono },
     addedMs: { p50: added("p50Ms"), p99: added("p99Ms") },

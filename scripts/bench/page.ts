@@ -4,6 +4,8 @@ import { ROOT } from "../local/bundle.ts";
 import { figure, markdownTable, targetRows } from "../report/table.ts";
 import type { Target } from "../report/table.ts";
 import type { Figures } from "./figures.ts";
+import type { ProfileLine } from "./profile.ts";
+import { profileRows } from "./profile-run.ts";
 import type { RunFacts } from "./run.ts";
 import { candidateRows, coldRows, countRows } from "./tables.ts";
 
@@ -11,11 +13,20 @@ import { candidateRows, coldRows, countRows } from "./tables.ts";
 
 const FILE = path.join(ROOT, "docs/benchmarks.md");
 
-export async function writePage(facts: RunFacts, figures: Figures, targets: readonly Target[]): Promise<void> {
-  await writeFile(FILE, pageOf(facts, figures, targets));
+export interface Judged {
+  readonly targets: readonly Target[];
+  /** Of `latchkey`, by own time. */
+  readonly profile: readonly ProfileLine[];
 }
 
-export function pageOf(facts: RunFacts, figures: Figures, targets: readonly Target[]): string {
+/** So many functions have most of the time that functions have. */
+const PROFILE_LINES = 30;
+
+export async function writePage(facts: RunFacts, figures: Figures, judged: Judged): Promise<void> {
+  await writeFile(FILE, pageOf(facts, figures, judged));
+}
+
+function pageOf(facts: RunFacts, figures: Figures, { targets, profile }: Judged): string {
   const { machine } = facts;
   const missed = targets.filter(({ held }) => !held);
   const { cpuLatchkeyOverHono: cpu, throughputLatchkeyOverHono: throughput } = figures.ratioSpreads;
@@ -44,6 +55,7 @@ ${markdownTable(candidateRows(figures))}
 
 ${markdownTable([["candidate", "what it does with a request", "its floor"], ...aboutRows(figures)])}
 
+${section("## What bounds it", boundText(figures, profile), figures.ratios.cpuPromisesOverHono !== null)}
 ${section("## A cold isolate", markdownTable(coldRows(figures)), figures.coldIsolate !== null)}${coldText(figures)}
 ${section("## Operations", markdownTable(countRows(figures)), figures.counted !== null)}
 ## How it is measured
@@ -82,6 +94,22 @@ function aboutRows({ candidates }: Figures): string[][] {
 
 function section(title: string, body: string, present: boolean): string {
   return present ? `${title}\n\n${body}\n` : "";
+}
+
+/** The targets beside Hono are missed: where the time goes, as far as this run can tell. */
+function boundText({ ratios, candidates }: Figures, profile: readonly ProfileLine[]): string {
+  const micros = (name: string): string => figure(candidates[name]?.cpuMicrosPerRequest ?? Number.NaN);
+  return `\`promises\` is a Worker that checks nothing and only keeps what the contract promises of a forwarded request: ten fields for the origin, three for the
+client, a deadline, and a client's abort that reaches the origin. It took ${micros("promises")} µs, ${ratio(ratios.cpuPromisesOverHono ?? Number.NaN)} times \`hono\`: no gateway with this contract can come below that on this runtime.
+[Decision 0011](decisions/0011-time-and-bytes-of-a-forwarded-request.md) has the price of each promise in instructions. From there to \`latchkey\`'s ${micros("latchkey")} µs is the check itself (digest, record, lease, scopes,
+network), the limits' arithmetic, the event and its message, and the runtime's work for them; peers on other stacks begin from other floors, and count in
+the memory of one process.
+
+The profile of a warm request, by V8's sampling profiler (\`npm run bench -- --profile latchkey\` takes it anew). It slows what it looks at: compare its lines with each other. \`(program)\` is the runtime outside of
+JavaScript: sockets, HTTP, promises. Functions are called as the built bundle calls them.
+
+${markdownTable(profileRows(profile.slice(0, PROFILE_LINES)))}
+`;
 }
 
 function coldText({ coldIsolate }: Figures): string {

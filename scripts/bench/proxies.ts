@@ -51,3 +51,8 @@ function proxy(name: string, about: string, entry: string): Candidate {
 
 export const FLOOR = proxy("floor", "a bare fetch proxy Worker: no check at all", "workers/floor-worker.ts");
 export const HONO = proxy("hono", "the same proxy through Hono", "workers/hono-worker.ts");
+export const PROMISES = proxy(
+  "promises",
+  "no check: the fields, deadline and abort alone that the contract promises of a forwarded request",
+  "workers/promises-worker.ts",
+);

@@ -8,6 +8,7 @@ import { countOperations } from "./counting.ts";
 import { toFigures } from "./figures.ts";
 import type { Figures } from "./figures.ts";
 import { writePage } from "./page.ts";
+import { takeProfile } from "./profile-run.ts";
 import { runPaced, runRounds } from "./rounds.ts";
 import { say, withSession } from "./session.ts";
 import type { Session } from "./session.ts";
@@ -42,13 +43,14 @@ const WARM_UP_SECONDS = 2;
 /** At 100 a second: 20 answers above the 99th percentile. */
 const PACED_SECONDS = 20;
 const COLD_SAMPLES = 10;
+const PROFILE_SECONDS = 5;
 const QUIET_LOAD = 0.5;
 
 /** The whole comparison. The exit status. */
 export async function runBench(options: BenchOptions): Promise<number> {
   const candidates = chooseCandidates(options.only);
   const facts = factsOf(options, PACED_SECONDS);
-  const figures = await withSession(async (session) => {
+  const { figures, profiled } = await withSession(async (session) => {
     const list = await session.start(candidates);
     const rounds = await runRounds(list, { ...options, warmUpSeconds: WARM_UP_SECONDS });
     const paced =
@@ -59,12 +61,15 @@ export async function runBench(options: BenchOptions): Promise<number> {
     const whole = options.only === null;
     const coldIsolate = whole ? await coldIsolates(session) : null;
     const counted = whole ? await counting(session) : null;
-    return toFigures({ list, rounds, paced, counted, coldIsolate });
+    return {
+      figures: toFigures({ list, rounds, paced, counted, coldIsolate }),
+      profiled: options.write ? await profiling(session) : null,
+    };
   });
   const targets = [...timeTargets(figures), ...(figures.counted === null ? [] : countTargets(figures.counted))];
   await writeFigures(options.json, { ...facts, ...figures, targets });
   print(figures, targets);
-  if (options.write) await writePage(facts, figures, targets);
+  if (profiled !== null) await writePage(facts, figures, { targets, profile: profiled.lines });
   return verdict(targets);
 }
 
@@ -97,6 +102,11 @@ function factsOf(plan: Pick<BenchOptions, "rounds" | "seconds" | "ratePerSecond"
 async function counting(session: Session, key: Readonly<Record<string, unknown>> = {}) {
   say("counting the operations of a hot key");
   return await countOperations({ originUrl: session.originUrl, directory: await session.folder("counting"), key });
+}
+
+async function profiling(session: Session) {
+  say("profiling latchkey");
+  return await takeProfile(session, "latchkey", PROFILE_SECONDS);
 }
 
 async function coldIsolates(session: Session) {
