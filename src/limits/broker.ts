@@ -9,7 +9,7 @@ import { expectedUses, newUse, type Use } from "./use.ts";
 import { counterOf } from "./window.ts";
 
 /**
- * A lease broker stands between the isolates of a region and a meter that may be far away. To the meter it is a holder
+ * A lease broker stands between the isolates of a location and a meter that may be far away. To the meter it is a holder
  * like any other; to those who ask it, it answers as the meter would, out of its own lease. Pure, as the meter is.
  *
  * It never makes a unit: what it hands on was subtracted at the meter, and leaves its hand in the same step. What it says
