@@ -26,7 +26,7 @@ export async function writePage(facts: RunFacts, figures: Figures, judged: Judge
   await writeFile(FILE, pageOf(facts, figures, judged));
 }
 
-function pageOf(facts: RunFacts, figures: Figures, { targets, profile }: Judged): string {
+export function pageOf(facts: RunFacts, figures: Figures, { targets, profile }: Judged): string {
   const { machine } = facts;
   const missed = targets.filter(({ held }) => !held);
   const { cpuLatchkeyOverHono: cpu, throughputLatchkeyOverHono: throughput } = figures.ratioSpreads;
@@ -108,7 +108,7 @@ the memory of one process.
 The profile of a warm request, by V8's sampling profiler (\`npm run bench -- --profile latchkey\` takes it anew). It slows what it looks at: compare its lines with each other. \`(program)\` is the runtime outside of
 JavaScript: sockets, HTTP, promises. Functions are called as the built bundle calls them.
 
-${markdownTable(profileRows(profile.slice(0, PROFILE_LINES)))}
+${markdownTable(profileRows(profile.filter(({ name }) => name !== "(idle)").slice(0, PROFILE_LINES)))}
 `;
 }
 

@@ -18,6 +18,7 @@ import { toProblem } from "../../src/http/problem.ts";
 import { rateLimitHeaders } from "../../src/http/rate-limit-headers.ts";
 import { newRequestId } from "../../src/http/request-id.ts";
 import { continueTrace } from "../../src/http/traceparent.ts";
+import { newId } from "../../src/platform/ids.ts";
 import { randomHex } from "../../src/platform/random.ts";
 
 const CODES = Object.keys(PROBLEMS).filter(isProblemCode);
@@ -289,6 +290,16 @@ describe("request ids and traces", () => {
     // 24,000 digits: 1,500 of each, and 300 away is eight standard deviations.
     for (const [digit, count] of counts) expect(Math.abs(count - 1_500), digit).toBeLessThan(300);
     expect(counts.size).toBe(16);
+  });
+
+  test("random characters of an id are Crockford's digits, each drawn alike, and no id comes twice", () => {
+    const drawn = Array.from({ length: 2_000 }, () => newId("req_", 1));
+    expect(new Set(drawn).size).toBe(2_000);
+    const counts = new Map<string, number>();
+    for (const text of drawn) for (const digit of text.slice(-16)) counts.set(digit, (counts.get(digit) ?? 0) + 1);
+    expect([...counts.keys()].sort().join("")).toBe("0123456789abcdefghjkmnpqrstvwxyz");
+    // 32,000 characters: 1,000 of each, and 250 away is eight standard deviations.
+    for (const [digit, count] of counts) expect(Math.abs(count - 1_000), digit).toBeLessThan(250);
   });
 
   test("no id is ever all zeros", () => {

@@ -3,7 +3,7 @@ import { KeyMeter } from "../../../durable-objects/key-meter/key-meter.ts";
 import { KeyRegistry } from "../../../durable-objects/key-registry/key-registry.ts";
 import { LeaseBroker } from "../../../durable-objects/lease-broker/lease-broker.ts";
 import { UsageLedger } from "../../../durable-objects/usage-ledger/usage-ledger.ts";
-import { randomBytes } from "../../../src/platform/random.ts";
+import { randomBase32, randomHex } from "../../../src/platform/random.ts";
 import { createRandom, type Random } from "../clock/random.ts";
 import { Actor, VirtualTime } from "../clock/virtual-time.ts";
 import { type Colo, coloByCode } from "./colos.ts";
@@ -23,11 +23,12 @@ const CLASSES: Readonly<Record<string, ObjectClass>> = {
   LEASE_BROKER: LeaseBroker,
 };
 
-const RANDOM_POOL_BYTES = 1_024;
+const RANDOM_POOL_CHARACTERS = 1_024;
 
-/** The product keeps random bytes in store. What an earlier world has left of them is taken away, so that this one draws its own. */
+/** The product keeps random text in store. What an earlier world has left of them is taken away, so that this one draws its own. */
 function emptyRandomPool(): void {
-  randomBytes(RANDOM_POOL_BYTES);
+  randomHex(RANDOM_POOL_CHARACTERS);
+  randomBase32(RANDOM_POOL_CHARACTERS);
 }
 
 /** Where the control API is used from, and the queue is consumed. */
