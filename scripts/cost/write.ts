@@ -105,6 +105,15 @@ By object, per 1,000 requests:
 
 ${markdownTable(objectRows(measured.cases))}
 
+## What bounds it
+
+* **zipf and cold: the meter's row.** What a meter grants must be in storage before the answer leaves: an object that is idle for 10 s may lose its memory, and a limit must not forget what was used. A key that is used every few seconds
+  at a location is granted units for its next uses, which its broker keeps, and pays a row for many of them; one that is used less often pays a row for each use, in *cold* for all.
+* **zipf: calls.** A lease stands for 4.5 s, so that a revoked key stops within 5 s everywhere. Whoever uses a key less often than that asks again, at a broker and mostly at the meter too; a broker renews what will be used again.
+* **cold: the read of KV** for a record that nobody near has, and the two calls.
+* What would write less, and is not built: a grant of a few units in each of the next windows, written once an hour, which a broker spends with no more than a question whether the key still stands. It would leave that part of a limit unused
+  wherever a broker dies or a key moves, and it does nothing for a key that is used once an hour.
+
 ## How it is counted
 
 * **Counted**: the shipped Worker runs on workerd, as several real isolates over one set of objects, KV and queue. Counted are the gateway's requests and the
