@@ -100,7 +100,7 @@ function section(title: string, body: string, present: boolean): string {
 function boundText({ ratios, candidates }: Figures, profile: readonly ProfileLine[]): string {
   const micros = (name: string): string => figure(candidates[name]?.cpuMicrosPerRequest ?? Number.NaN);
   return `\`promises\` is a Worker that checks nothing and only keeps what the contract promises of a forwarded request: ten fields for the origin, three for the
-client, a deadline, and a client's abort that reaches the origin. It took ${micros("promises")} µs, ${ratio(ratios.cpuPromisesOverHono ?? Number.NaN)} times \`hono\`: no gateway with this contract can come below that on this runtime.
+client, a deadline, and a client's abort that reaches the origin. It took ${micros("promises")} µs, ${ratio(ratios.cpuPromisesOverHono ?? Number.NaN)} times \`hono\`: a gateway that keeps this contract and checks keys as well takes more.
 [Decision 0011](decisions/0011-time-and-bytes-of-a-forwarded-request.md) has the price of each promise in instructions. From there to \`latchkey\`'s ${micros("latchkey")} µs is the check itself (digest, record, lease, scopes,
 network), the limits' arithmetic, the event and its message, and the runtime's work for them; peers on other stacks begin from other floors, and count in
 the memory of one process.

@@ -78,8 +78,8 @@ const MAX_ROUNDS = 8;
 
 export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<AdmitOutcome> {
   const accounts = openAccounts(input, parts.book);
-  const waitsUntil = Date.now() + WISH_WAIT_MS;
-  for (let round = 0; ; round++) {
+  let waitsUntil = 0;
+  for (let round = 0; ;) {
     const now = Date.now();
     takeBackLapsed(accounts, now);
     const pending = accounts.filter((account) => account.payment === null && !stands(account, input, now));
@@ -98,11 +98,14 @@ export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<A
       refundPaid(accounts, input, parts);
       return { outcome: "unavailable" };
     }
-    if (now < waitsUntil && !input.policy.mustAsk && pending.every(({ lease }) => lease.wishingUntil > now)) {
-      await waitForWish(pending, input.cost);
-      round--;
-      continue;
+    if (!input.policy.mustAsk && pending.every(({ lease }) => lease.wishingUntil > now)) {
+      if (waitsUntil === 0) waitsUntil = now + WISH_WAIT_MS;
+      if (now < waitsUntil) {
+        await waitForWish(pending, input.cost);
+        continue;
+      }
     }
+    round++;
     const answers = await Promise.all(pending.map((account) => ask(account, input, parts)));
     const verdict = await conclude(answers, accounts, input, parts);
     if (verdict !== null) return verdict;
