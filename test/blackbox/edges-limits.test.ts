@@ -82,21 +82,29 @@ describe("several isolates share one balance", () => {
   });
 
   it("a burst from all isolates at once passes the limit and not one more, and an eviction of the meter changes nothing", async () => {
+    const limit = 30;
     const { key, lineageId } = await control(harness.home).issue({
-      limits: [{ name: "hourly", limit: 30, window: "hour", kind: "quota" }],
+      limits: [{ name: "hourly", limit, window: "hour", kind: "quota" }],
     });
-    const burst = () =>
-      Promise.all(
+    const burst = async (): Promise<number> => {
+      const statuses = await Promise.all(
         Array.from({ length: 30 }, async (_, index) => {
           const response = await harness.edges[index % 3]?.fetch("/limited", { headers: bearer(key) });
           return response?.status;
         }),
       );
-    const statuses = [...(await burst())];
+      return statuses.filter((status) => status === 200).length;
+    };
+    let passed = await burst();
     await harness.evict("KeyMeter", `default/${lineageId}`);
-    statuses.push(...(await burst()));
-    expect(statuses.filter((status) => status === 200)).toHaveLength(30);
-    expect(statuses.filter((status) => status === 429)).toHaveLength(30);
+    passed += await burst();
+    // Where the machine stood still for a second, isolates went past their broker, and what it holds comes home with its lease.
+    for (const givingUpAt = Date.now() + 15_000; passed < limit && Date.now() < givingUpAt;) {
+      await sleep(500);
+      passed += await burst();
+    }
+    expect(passed).toBe(limit);
+    expect(await burst()).toBe(0);
   });
 
   it("the old and the new key of a rotation draw on one balance, on whatever isolate", async () => {
