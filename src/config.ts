@@ -26,6 +26,24 @@ export interface GatewayConfig {
   readonly leaseBrokers?: false | { readonly shardsPerLocation: number };
   /** Send `Server-Timing: latchkey;dur=…`. Default `false`. */
   readonly serverTiming?: boolean;
+  /** Short-lived tokens in place of keys. */
+  readonly tokens?: TokensConfig;
+}
+
+/** Keys, tokens and identities of others are exchanged for tokens at `/_latchkey/oauth/token`. */
+export interface TokensConfig {
+  /** `iss` of every token: an origin, such as `https://api.example.com`. Default: the origin that a request came to. */
+  readonly issuer?: string;
+  /** What new signing keys are for. Default `ES256`. */
+  readonly algorithm?: "ES256" | "Ed25519" | "RS256";
+  /** A signing key is replaced after so many days. Default 30. */
+  readonly rotationDays?: number;
+  /** How long a token lives where the key's policy does not say, up to 3,600. Default 300. */
+  readonly ttlSeconds?: number;
+  /** Exchanges of one lineage, counted at its meter beside its own limits; `false` for none. Default 600 a minute. */
+  readonly exchangeLimit?: Pick<Limit, "limit" | "window"> | false;
+  /** The upstream that a token is for when the exchange names none and several could be meant. */
+  readonly defaultUpstream?: string;
 }
 
 /** A URL, the name of a variable that holds one, or the name of a service binding. */
@@ -40,6 +58,8 @@ export type UpstreamConfig = UpstreamTarget & {
   readonly stripPrefix?: boolean;
   /** `true`: a valid key may call paths that no route names (no scope, cost 1). Default `false`: `route_not_found`. */
   readonly open?: boolean;
+  /** What tokens for this upstream have as `aud`; no two upstreams share one. Default: its name. */
+  readonly audience?: string;
   /** Whose keys may call it; `"*"` for every workspace. Default `default`. */
   readonly workspace?: string;
   /** Environments whose keys may call it. Default both. */
