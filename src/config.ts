@@ -44,7 +44,61 @@ export interface TokensConfig {
   readonly exchangeLimit?: Pick<Limit, "limit" | "window"> | false;
   /** The upstream that a token is for when the exchange names none and several could be meant. */
   readonly defaultUpstream?: string;
+  /** Whose JWTs are taken in place of a key, and for what: the first rule that a token meets holds. */
+  readonly trust?: readonly TrustRule[];
 }
+
+/**
+ * Workloads that need no key: a JWT of `issuer` that meets a rule stands for an identity of its own, with a lineage of its own.
+ * Patterns: `*` stands for one or more characters but `:` and `/`, `**` (at the end only) for one or more of any.
+ */
+export interface TrustRule {
+  /** Part of the identity, as owner and environment are: under another name the same workload is another one. */
+  readonly name: string;
+  /** `iss`, to the character. Absent: SPIFFE JWT-SVIDs, which need none; then `subject` fixes the trust domain. */
+  readonly issuer?: string;
+  /** Where the issuer's public keys are. Default: as its `/.well-known/openid-configuration` says. */
+  readonly jwksUri?: string;
+  /** The issuer's public keys themselves, for issuers that cannot be reached. */
+  readonly jwks?: { readonly keys: readonly Readonly<Record<string, unknown>>[] };
+  /** `aud`: the one audience that a token has. Default: `TokensConfig.issuer`. */
+  readonly audience?: string;
+  /** Pattern for `sub`. */
+  readonly subject?: string;
+  /** Patterns for other claims, by name or, below the top, by JSON pointer: `/kubernetes.io/namespace`. All of them must hold. */
+  readonly claims?: Readonly<Record<string, string>>;
+  /** Default: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519. */
+  readonly algorithms?: readonly ForeignAlgorithm[];
+  /** Default `default`. */
+  readonly workspace?: string;
+  readonly owner: string;
+  readonly environment: Environment;
+  readonly scopes: readonly string[];
+  readonly plan?: string;
+  readonly limits?: readonly Limit[];
+  /** Every request asks the meter: a revocation stops the identity's tokens at once. Default `false`. */
+  readonly strict?: boolean;
+  /** How long a token lives, up to 3,600. Default: `TokensConfig.ttlSeconds`. */
+  readonly ttlSeconds?: number;
+  /** What has a lineage of its own: each `sub`, or the rule as a whole. Default `subject`. */
+  readonly identity?: "subject" | "rule";
+  /** Identities that this rule may bring into being, ever. Default 10,000. */
+  readonly maxIdentities?: number;
+}
+
+/** Asymmetric alone: with HS256 whoever can verify could sign. */
+export type ForeignAlgorithm =
+  | "RS256"
+  | "RS384"
+  | "RS512"
+  | "PS256"
+  | "PS384"
+  | "PS512"
+  | "ES256"
+  | "ES384"
+  | "ES512"
+  | "EdDSA"
+  | "Ed25519";
 
 /** A URL, the name of a variable that holds one, or the name of a service binding. */
 export type UpstreamTarget = { readonly url: string } | { readonly urlFromEnv: string } | { readonly service: string };

@@ -153,3 +153,36 @@ export const STREAM_EVENT_WAIT_MS = 20_000;
 export const MAX_REQUEST_BODY_BYTES = 100 * 1_048_576;
 export const MAX_URI_BYTES = 16 * 1_024;
 export const MAX_HEADER_BYTES = 64 * 1_024;
+
+/** A foreign token as presented: GitHub's are about 2 KB, those with many groups 8; whoever sends more sends something else. */
+export const MAX_FOREIGN_TOKEN_CHARACTERS = 16 * 1_024;
+/** A subject: SPIFFE ids have at most 2,048 octets, all others far fewer; it is stored with each identity. */
+export const MAX_FOREIGN_SUBJECT_CHARACTERS = 1_024;
+/** Clocks of issuers are set by NTP; this is for those that drift until the next look. */
+export const FOREIGN_CLOCK_SKEW_SECONDS = 30;
+/** The longest that a foreign token may live: Kubernetes gives out a day's on request, and nobody needs more to be exchanged. */
+export const MAX_FOREIGN_TOKEN_LIFE_SECONDS = 86_400;
+
+/** One answer of an issuer: discovery, or its keys. The exchange waits for both at worst. */
+export const ISSUER_TIMEOUT_MS = 3_000;
+/** The largest key sets in use (all keys of a cloud's regions) have some 50 KB. */
+export const MAX_ISSUER_ANSWER_BYTES = 256 * 1_024;
+export const MAX_ISSUER_KEYS = 100;
+/** An issuer's `max-age` is kept within these: not asked at every turn, and a key that it took back is gone within a day. */
+export const MIN_ISSUER_KEYS_TTL_SECONDS = 300;
+export const MAX_ISSUER_KEYS_TTL_SECONDS = 86_400;
+/** Keys are used this long after they were read while their issuer does not answer. */
+export const ISSUER_KEYS_KEPT_MS = 24 * 3_600_000;
+/** Keys that are older than their time by less than this are renewed behind the request's back; older ones before they are used. */
+export const ISSUER_KEYS_LATE_MS = 300_000;
+/** After an unknown key id, or a failure, one issuer is not asked again by an isolate for this long. */
+export const ISSUER_COOL_DOWN_MS = 30_000;
+/** Questions to one issuer at once, by one isolate that has no keys yet: nothing in flight is shared between requests. */
+export const ISSUER_QUESTIONS_MAX = 4;
+
+/** Identities that one trust rule may bring into being: a subject that differs with each build must not fill the registry. */
+export const DEFAULT_WORKLOADS_PER_RULE = 10_000;
+export const MAX_WORKLOADS_PER_RULE = 1_000_000;
+/** What an isolate remembers of identities, so that an exchange is no call to the registry each time. An entry has some 200 B. */
+export const WORKLOAD_MEMORY_ENTRIES = 5_000;
+export const WORKLOAD_MEMORY_MS = 300_000;

@@ -86,6 +86,17 @@ export interface NewKey {
   readonly expiresAt: string | null;
 }
 
+/** An identity as its trust rule wants it: see `src/tokens/workload-record.ts`. */
+export interface NewWorkload extends Pick<
+  NewKey,
+  "hash" | "name" | "owner" | "environment" | "scopes" | "plan" | "limits" | "policy" | "metadata"
+> {
+  /** The rule's name. */
+  readonly rule: string;
+  /** How many identities the rule may bring into being. */
+  readonly maxIdentities: number;
+}
+
 /** Everything but identity; absent fields stay. Merge-patch (RFC 7396) is applied by the registry to `metadata`, `bindings` and `policy`. */
 export interface KeyPatch {
   readonly name?: string;
@@ -214,6 +225,8 @@ export interface KeyRegistryApi {
     dryRun: boolean,
     context: WriteContext,
   ): Promise<WriteResult<readonly ImportOutcome[]>>;
+  /** The record of a workload's identity, made or brought up to date if need be. Asking again changes nothing. */
+  ensureWorkload(input: NewWorkload, context: WriteContext): Promise<WriteResult<KeyRecord>>;
   getOwner(id: string): Promise<Result<OwnerRecord, RegistryError>>;
   listOwners(limit: number, cursor: string | null): Promise<Result<Page<OwnerRecord>, RegistryError>>;
   putOwner(

@@ -14,6 +14,7 @@ import { nextCreationTime } from "./keys-table.ts";
 import { mergePatch } from "./merge-patch.ts";
 import { toEpochMs } from "./new-key.ts";
 import type { StoredKey } from "./stored-key.ts";
+import { refuseWorkloadPatch } from "./workloads.ts";
 
 /** What happens to a key that exists. Each function is one write, inside its transaction. */
 
@@ -30,6 +31,8 @@ export function patchKey(change: Change, id: KeyId, patch: KeyPatch): Outcome {
     const lost = checkGeneration(change.context, key);
     if (lost !== null) return lost;
     if (key.state === "revoked") return fail("conflict", "A revoked key cannot be changed.");
+    const ofTheRule = refuseWorkloadPatch(key, patch);
+    if (ofTheRule !== null) return ofTheRule;
     const next = applyPatch(key, patch);
     if (new TextEncoder().encode(JSON.stringify(next.metadata)).length > MAX_METADATA_BYTES) {
       return fail("request_invalid", `metadata may have ${MAX_METADATA_BYTES} bytes as JSON.`, "/metadata");

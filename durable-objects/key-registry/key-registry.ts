@@ -16,6 +16,7 @@ import type {
   KeyRecord,
   KeyRegistryApi,
   NewKey,
+  NewWorkload,
   OwnerRecord,
   Page,
   RegistryError,
@@ -41,6 +42,7 @@ import { MIGRATIONS } from "./migrations.ts";
 import { checkNewKey, createKey, importKeys } from "./new-key.ts";
 import { Outbox } from "./outbox.ts";
 import { OwnersTable } from "./owners-table.ts";
+import { checkWorkload, ensureWorkload, isKnownWorkload } from "./workloads.ts";
 
 /**
  * The system of record for one workspace, which is this object's name. Every change is one transaction: rows, audit
@@ -86,7 +88,10 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
   async rotate(id: KeyId, rotation: Rotation, context: WriteContext): Promise<WriteResult<KeyRecord>> {
     const early = await this.#replay<KeyRecord>(context);
     if (early !== null) return early;
-    if (this.#parts.keys.byId(id) === null) return fail("not_found", "No such key.");
+    const key = this.#parts.keys.byId(id);
+    if (key === null) return fail("not_found", "No such key.");
+    // Before its new hash is claimed.
+    if (key.kind === "workload") return fail("conflict", "A workload has no secret that could be replaced.");
     const foreign = await this.#claim([rotation.hash], false);
     if (!foreign.ok) return foreign;
     if (foreign.value.has(rotation.hash)) return fail("conflict", "The new key belongs to another workspace.");
@@ -114,6 +119,18 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
       return ok({ value: importKeys(change, inputs, foreign.value, true), replayed: false, delivered: true });
     }
     return this.#write(context, (change) => ok(importKeys(change, inputs, foreign.value, false)));
+  }
+
+  async ensureWorkload(input: NewWorkload, context: WriteContext): Promise<WriteResult<KeyRecord>> {
+    const invalid = checkWorkload(input);
+    if (invalid !== null) return invalid;
+    if (!isKnownWorkload(input, this.#parts.keys)) {
+      const foreign = await this.#claim([input.hash], false);
+      if (!foreign.ok) return foreign;
+      if (foreign.value.has(input.hash))
+        return fail("conflict", "This identity belongs to another workspace.", "/hash");
+    }
+    return this.#write(context, (change) => ensureWorkload(change, input));
   }
 
   async patch(id: KeyId, patch: KeyPatch, context: WriteContext): Promise<WriteResult<KeyRecord>> {

@@ -148,4 +148,8 @@ export const MIGRATIONS: readonly string[] = [
     key TEXT NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, part)
   ) WITHOUT ROWID;
   `,
+  // 6: how many identities each trust rule has brought into being.
+  `
+  CREATE TABLE workload_counts (rule TEXT PRIMARY KEY, keys INTEGER NOT NULL) WITHOUT ROWID;
+  `,
 ];

@@ -28,6 +28,9 @@ export function checkNewKey(
   keys: KeysTable,
   context: WriteContext,
 ): Result<never, RegistryError> | null {
+  if (input.kind === "workload") {
+    return fail("request_invalid", "A workload's record comes into being by its trust rule.", "/kind");
+  }
   if (!isKeyHash(input.hash)) {
     return fail("request_invalid", "The hash is not a SHA-256 in base64url.", "/hash");
   }
@@ -49,7 +52,7 @@ export function createKey(change: Change, input: NewKey): Result<KeyRecord, Regi
   return ok(addNewKey(change, input, "key.create"));
 }
 
-function addNewKey(change: Change, input: NewKey, action: string): KeyRecord {
+export function addNewKey(change: Change, input: NewKey, action: string): KeyRecord {
   const createdAt = nextCreationTime(change.parts.sql, change.now);
   const owner = change.parts.owners.ensure(input.owner, change.now);
   const key = buildKey(input, change.parts.workspace, {

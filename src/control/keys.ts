@@ -10,7 +10,7 @@ import { defineOperation } from "./operation.ts";
 import { invalid } from "./problem.ts";
 import {
   environmentSchema,
-  kindSchema,
+  recordKindSchema,
   ownerIdSchema,
   pageQuery,
   planSchema,
@@ -60,7 +60,7 @@ const listQuery = z.strictObject({
   owner: ownerIdSchema.optional(),
   environment: environmentSchema.optional(),
   status: statusSchema.optional(),
-  kind: kindSchema.optional(),
+  kind: recordKindSchema.optional(),
   scope: scopeSchema.optional(),
   tag: z.string().min(1).max(MAX_TAG_CHARACTERS).optional(),
   plan: planSchema.optional(),

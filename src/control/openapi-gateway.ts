@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { MAX_COST, MAX_PRESENTED_KEY_CHARACTERS, MAX_VERIFY_BATCH } from "../constants.ts";
 import type { ProblemCode } from "../http/codes.ts";
-import { environmentSchema, kindSchema, scopeSchema, sentTimeSchema, statusSchema } from "./schemas/common.ts";
+import { environmentSchema, recordKindSchema, scopeSchema, sentTimeSchema, statusSchema } from "./schemas/common.ts";
 import { bindingsSchema, policySchema } from "./schemas/key.ts";
 
 /** Calls whose handlers are the gateway's. Only their description is here: the gateway carries no schemas. */
@@ -96,7 +96,7 @@ const identity = z
     workspace: z.string(),
     owner: z.string(),
     environment: environmentSchema,
-    kind: kindSchema,
+    kind: recordKindSchema,
     status: statusSchema,
     hint: z.string(),
     scopes: z.array(z.string()),

@@ -5,6 +5,7 @@ import type { CheckParts } from "./check.ts";
 import { FailureShield } from "./failure-shield.ts";
 import { LeaseBook } from "./lease-book.ts";
 import { brokeredMeters, homeMeters } from "./meters.ts";
+import { createTrust, type Trust } from "../tokens/workload-subject.ts";
 import { RecordCache } from "./record-cache.ts";
 import { type ConfigError, compileConfig, type RouteTable } from "./routes.ts";
 
@@ -13,6 +14,8 @@ export interface Isolate {
   readonly config: GatewayConfig;
   readonly table: RouteTable;
   readonly parts: CheckParts;
+  /** Whose tokens are taken in place of a key, and those issuers' public keys. */
+  readonly trust: Trust;
   /** Where this isolate is, as `locationOf` says: told by the first request that reaches it. */
   location: string | null;
 }
@@ -34,7 +37,7 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
     importedKeys: table.importedKeys,
     plans: table.plans,
   };
-  const isolate: Isolate = { config, table, parts, location: null };
+  const isolate: Isolate = { config, table, parts, trust: createTrust(config), location: null };
   return { ok: true, value: isolate };
 }
 

@@ -88,6 +88,7 @@ function checkScopes(input: Issuance, publishableScopes: readonly string[]): rea
 function findScopeFault(scope: string, kind: KeyKind, publishableScopes: readonly string[]): string | null {
   switch (kind) {
     case "secret":
+    case "workload":
       return null;
     case "admin":
       return isAdminScope(scope) ? null : "An admin key takes scopes of the control API only.";

@@ -3,7 +3,8 @@ import type { Limit } from "../limits/limit.ts";
 /** What a key is to those who check it: facts with a generation, never a balance, never a decision. */
 
 export type Environment = "live" | "test";
-export type KeyKind = "secret" | "publishable" | "admin";
+/** `workload`: an identity of others, known by a trust rule. It has no secret: nobody can present it, only what is minted from it. */
+export type KeyKind = "secret" | "publishable" | "admin" | "workload";
 
 declare const brand: unique symbol;
 /** SHA-256 of the whole presented key, base64url without padding (43 characters). The only form in which a key is stored. */

@@ -18,6 +18,11 @@ export const counters = {
   eventsDropped: 0,
   queueMessages: 0,
   queueFailures: 0,
+  /** Questions to trusted issuers for their keys. */
+  issuerCalls: 0,
+  issuerFailures: 0,
+  /** Tokens of others that were refused: not verified, or met by no trust rule. */
+  foreignTokensRefused: 0,
   /** Failed checks that the per-address shield turned away. */
   shieldRefusals: 0,
 };

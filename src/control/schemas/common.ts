@@ -38,6 +38,10 @@ export const ownerIdSchema = z
 
 export const environmentSchema = z.enum(["live", "test"]).openapi({ example: "live" });
 export const kindSchema = z.enum(["secret", "publishable", "admin"]);
+/** Of a record: a workload's is made by its trust rule, and never asked for. */
+export const recordKindSchema = z.enum([...kindSchema.options, "workload"]).openapi({
+  description: "`workload`: an identity that a trust rule knows. It has no secret, and is made by its first exchange.",
+});
 export const statusSchema = z.enum(["active", "rotating", "disabled", "expired", "revoked"]).openapi({
   description: "`rotating`: being replaced, valid until `notAfter`.",
 });

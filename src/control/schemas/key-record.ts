@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { KeyRecord } from "../../../durable-objects/key-registry/api.ts";
-import { environmentSchema, kindSchema, sentTimeSchema, statusSchema } from "./common.ts";
+import { environmentSchema, recordKindSchema, sentTimeSchema, statusSchema } from "./common.ts";
 import { bindingsSchema, policySchema } from "./key.ts";
 import { limitSchema } from "./limit.ts";
 
@@ -23,7 +23,7 @@ const RECORD_MEMBERS = {
   name: z.string().openapi({ example: "Billing worker" }),
   owner: z.string().openapi({ example: "acme" }),
   environment: environmentSchema,
-  kind: kindSchema,
+  kind: recordKindSchema,
   status: statusSchema,
   hint: z.string().openapi({ description: "What may be shown of the key.", example: "lk_live_AbCd…wxyz" }),
   scopes: z.array(z.string()).openapi({ example: ["charges:read", "charges:write"] }),
