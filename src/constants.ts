@@ -186,3 +186,28 @@ export const MAX_WORKLOADS_PER_RULE = 1_000_000;
 /** What an isolate remembers of identities, so that an exchange is no call to the registry each time. An entry has some 200 B. */
 export const WORKLOAD_MEMORY_ENTRIES = 5_000;
 export const WORKLOAD_MEMORY_MS = 300_000;
+
+/** A DPoP proof's `iat` may be this far from now (RFC 9449 §11.1: seconds, or minutes at the most). */
+export const PROOF_WINDOW_SECONDS = 60;
+/** The replay guard, which has another clock than the isolate that asks, remembers a little more. */
+export const PROOF_GUARD_WINDOW_MS = 75_000;
+/** How far ahead the guard's mark is kept: one row in this time for proofs without a nonce, and a nonce for those that come within it after a restart. */
+export const PROOF_MARK_STEP_MS = 60_000;
+/** A proof with an RSA key of 4,096 bits, whose signature and modulus are 683 characters each, is about 2 KB. */
+export const MAX_PROOF_CHARACTERS = 4_096;
+export const MAX_PROOF_ID_CHARACTERS = 256;
+export const MAX_PROOF_NONCE_CHARACTERS = 256;
+/** Client keys that an isolate keeps ready, so that a warm proof needs no import; one is about 1 KB. */
+export const PROOF_KEY_CACHE_ENTRIES = 1_000;
+/** A hash of 132 bits in base64url has 22. */
+export const MAX_REPLAY_ID_CHARACTERS = 64;
+/** Ids that one guard remembers, about 130 bytes each; an object bears 1,000 uses a second for a window at the most. When it is full it refuses. */
+export const REPLAY_MEMORY_IDS = 200_000;
+/** One nearby call. Past it nothing is let in: the guard is what keeps a proof from being used twice. */
+export const REPLAY_GUARD_TIMEOUT_MS = 1_000;
+/** Clocks of those who sign. */
+export const SIGNATURE_SKEW_MS = 30_000;
+/** The oldest signature that any policy takes; a request is signed when it is sent. */
+export const MAX_SIGNATURE_AGE_SECONDS = 300;
+/** All signatures are remembered as long as the longest policy asks: a policy may change between two uses. */
+export const SIGNATURE_MEMORY_MS = MAX_SIGNATURE_AGE_SECONDS * 1_000 + 2 * SIGNATURE_SKEW_MS;

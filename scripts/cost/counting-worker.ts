@@ -189,8 +189,21 @@ export class HashClaims extends classes.HashClaims {
   }
 }
 
+export class ReplayGuard extends classes.ReplayGuard {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(watchState(ctx, "ReplayGuard"), watchEnv(env));
+  }
+}
+
 export { Verifier } from "../lab/faulty-worker.ts";
 
-for (const [name, counting] of Object.entries({ KeyRegistry, KeyMeter, LeaseBroker, UsageLedger, HashClaims })) {
+for (const [name, counting] of Object.entries({
+  KeyRegistry,
+  KeyMeter,
+  LeaseBroker,
+  UsageLedger,
+  HashClaims,
+  ReplayGuard,
+})) {
   countMethods(counting, name, DurableObject);
 }

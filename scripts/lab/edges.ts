@@ -245,7 +245,7 @@ export async function startEdges(options: EdgesOptions): Promise<Edges> {
   };
   let miniflare = await start();
   const kv = () => miniflare.getKVNamespace("KEYS", HOME);
-  const crash = async (binding: "KEY_METER" | "LEASE_BROKER", name: string): Promise<void> => {
+  const crash = async (binding: "KEY_METER" | "LEASE_BROKER" | "REPLAY_GUARD", name: string): Promise<void> => {
     const body = JSON.stringify({ binding, name });
     const crashed = await fetch(`${urls.get(HOME)}${CRASH_PATH}`, { method: "POST", body });
     if (!crashed.ok) throw new Error(`${name} was not crashed: ${await crashed.text()}`);

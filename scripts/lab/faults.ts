@@ -11,6 +11,7 @@ export type BindingName =
   | "LEASE_BROKER"
   | "USAGE_LEDGER"
   | "HASH_CLAIMS"
+  | "REPLAY_GUARD"
   | "FAILURE_SHIELD"
   | "CONTROL_RATE";
 

@@ -7,6 +7,7 @@ import worker, {
   KeyMeter as RealKeyMeter,
   KeyRegistry as RealKeyRegistry,
   LeaseBroker as RealLeaseBroker,
+  ReplayGuard as RealReplayGuard,
   UsageLedger as RealUsageLedger,
   Verifier as RealVerifier,
 } from "../../src/index.ts";
@@ -34,6 +35,7 @@ const NAMESPACES: ReadonlySet<string> = new Set([
   "LEASE_BROKER",
   "USAGE_LEDGER",
   "HASH_CLAIMS",
+  "REPLAY_GUARD",
 ] satisfies BindingName[]);
 const PLAIN: ReadonlySet<string> = new Set(["KEYS", "USAGE", "FAILURE_SHIELD", "CONTROL_RATE"] satisfies BindingName[]);
 
@@ -185,7 +187,7 @@ export default {
     }
     if (pathname === CRASH_PATH) {
       const { binding, name } = await request.json<{
-        readonly binding: "KEY_METER" | "LEASE_BROKER";
+        readonly binding: "KEY_METER" | "LEASE_BROKER" | "REPLAY_GUARD";
         readonly name: string;
       }>();
       const object = env[binding].getByName(name) as unknown as { crash(): Promise<void> }; // a class below, not a shipped one
@@ -238,6 +240,16 @@ export class UsageLedger extends RealUsageLedger {
 export class HashClaims extends RealHashClaims {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, wrapEnv(env));
+  }
+}
+
+export class ReplayGuard extends RealReplayGuard {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, wrapEnv(env));
+  }
+
+  crash(): void {
+    this.ctx.abort("crashed by the lab");
   }
 }
 

@@ -23,6 +23,7 @@ const NEEDED: Readonly<Record<BindingName, { readonly is: Check; readonly what: 
   LEASE_BROKER: { is: isObjectNamespace, what: "Durable Objects of class LeaseBroker" },
   USAGE_LEDGER: { is: isObjectNamespace, what: "Durable Objects of class UsageLedger" },
   HASH_CLAIMS: { is: isObjectNamespace, what: "Durable Objects of class HashClaims" },
+  REPLAY_GUARD: { is: isObjectNamespace, what: "Durable Objects of class ReplayGuard" },
   FAILURE_SHIELD: { is: isRateLimit, what: "a rate limit" },
   CONTROL_RATE: { is: isRateLimit, what: "a rate limit" },
 };

@@ -9,6 +9,7 @@ test("wrangler.toml gives the Worker every binding that it names", () => {
       "KEY_METER",
       "USAGE_LEDGER",
       "HASH_CLAIMS",
+      "REPLAY_GUARD",
       "USAGE",
       "FAILURE_SHIELD",
       "CONTROL_RATE",

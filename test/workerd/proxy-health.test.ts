@@ -80,6 +80,7 @@ describe("bindings", () => {
     "KEY_METER",
     "USAGE_LEDGER",
     "HASH_CLAIMS",
+    "REPLAY_GUARD",
     "FAILURE_SHIELD",
     "CONTROL_RATE",
   ])("%s is named when it is missing or something else", (name) => {

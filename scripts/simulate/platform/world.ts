@@ -2,6 +2,7 @@ import { HashClaims } from "../../../durable-objects/hash-claims/hash-claims.ts"
 import { KeyMeter } from "../../../durable-objects/key-meter/key-meter.ts";
 import { KeyRegistry } from "../../../durable-objects/key-registry/key-registry.ts";
 import { LeaseBroker } from "../../../durable-objects/lease-broker/lease-broker.ts";
+import { ReplayGuard } from "../../../durable-objects/replay-guard/replay-guard.ts";
 import { UsageLedger } from "../../../durable-objects/usage-ledger/usage-ledger.ts";
 import { randomBase32, randomHex } from "../../../src/platform/random.ts";
 import { createRandom, type Random } from "../clock/random.ts";
@@ -21,6 +22,7 @@ const CLASSES: Readonly<Record<string, ObjectClass>> = {
   USAGE_LEDGER: UsageLedger,
   HASH_CLAIMS: HashClaims,
   LEASE_BROKER: LeaseBroker,
+  REPLAY_GUARD: ReplayGuard,
 };
 
 const RANDOM_POOL_CHARACTERS = 1_024;
