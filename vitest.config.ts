@@ -28,6 +28,7 @@ export default defineConfig({
             miniflare: {
               bindings: {
                 LATCHKEY_ROOT_TOKEN: TEST_ROOT_TOKEN,
+                LATCHKEY_TOKEN_SECRET: "s".repeat(43),
                 LATCHKEY_UPSTREAM_URL: TEST_UPSTREAM_URL,
                 // Not what a developer's .dev.vars says.
                 LATCHKEY_CONTROL_HOST: "",

@@ -211,3 +211,38 @@ export const SIGNATURE_SKEW_MS = 30_000;
 export const MAX_SIGNATURE_AGE_SECONDS = 300;
 /** All signatures are remembered as long as the longest policy asks: a policy may change between two uses. */
 export const SIGNATURE_MEMORY_MS = MAX_SIGNATURE_AGE_SECONDS * 1_000 + 2 * SIGNATURE_SKEW_MS;
+
+/** A token's longest life; what policies and routes say is cut to it. */
+export const MAX_TOKEN_TTL_SECONDS = 3_600;
+
+/**
+ * A copy of the signing keys stands as long as a lease, so that an emergency rotation keeps the same promise as a revocation. A replica
+ * hands on what is left of its own copy, and renews it so long before the end; an isolate, nearer to its end, does not wait either.
+ */
+export const SIGNING_KEYS_TTL_MS = LEASE_TTL_MS;
+export const SIGNING_KEYS_REPLICA_RENEW_AHEAD_MS = 2_000;
+export const SIGNING_KEYS_RENEW_AHEAD_MS = 1_500;
+/** One call to the replica nearby, which may have to ask the home object on the other side of the world; then the latter itself. */
+export const SIGNING_REPLICA_TIMEOUT_MS = 1_000;
+export const SIGNING_HOME_TIMEOUT_MS = 2_000;
+/** After a failed call nobody waits for the signing keys for this long. */
+export const SIGNING_UNREACHABLE_MEMORY_MS = 1_000;
+/** Known keys go on verifying for this long when nobody can be asked: each token still needs its parent's lease. */
+export const SIGNING_KEYS_KNOWN_MS = 3_600_000;
+/** And go on signing for this long: a token by a key that was dropped meanwhile would be refused wherever that is known. */
+export const SIGNING_GRACE_MS = 10_000;
+/** Key names that are not known are asked for once in this time by an isolate, and by a replica: anyone can make some up. */
+export const UNKNOWN_KID_PAUSE_MS = 1_000;
+/** How long caches may keep the public keys. */
+export const JWKS_MAX_AGE_SECONDS = 300;
+/** A key is published this long before it signs: a cache may have been filled from another cache. */
+export const SIGNING_KEY_AHEAD_SECONDS = 2 * JWKS_MAX_AGE_SECONDS;
+/** And for this long after: until the last token has expired, by a clock that is ten minutes behind. */
+export const SIGNING_KEY_RETIRED_SECONDS = MAX_TOKEN_TTL_SECONDS + 600;
+export const DEFAULT_ROTATION_DAYS = 30;
+export const MAX_ROTATION_DAYS = 365;
+/** Keys that are gone, and entries of the log, that the object keeps to tell of. */
+export const SIGNING_KEYS_REMEMBERED = 50;
+export const SIGNING_LOG_ENTRIES = 1_000;
+/** 32 characters of base64url carry 192 bits; what is shorter is taken for a placeholder and switches tokens off. */
+export const MIN_TOKEN_SECRET_CHARACTERS = 32;

@@ -54,7 +54,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     module: path.relative(directory, module),
     compatibilityDate: settings.compatibility_date,
     compatibilityFlags: settings.compatibility_flags,
-    bindings: gatewayBindings(settings, { LATCHKEY_UPSTREAM_URL: originUrl, LATCHKEY_ROOT_TOKEN: rootToken }),
+    bindings: gatewayBindings(settings, {
+      LATCHKEY_UPSTREAM_URL: originUrl,
+      LATCHKEY_ROOT_TOKEN: rootToken,
+      LATCHKEY_TOKEN_SECRET: "b".repeat(43),
+    }),
     objectClasses: settings.migrations.flatMap(({ new_sqlite_classes: classes }) => classes ?? []),
   };
   const start = (): Promise<Workerd> =>

@@ -195,15 +195,15 @@ export class ReplayGuard extends classes.ReplayGuard {
   }
 }
 
+export class SigningKeys extends classes.SigningKeys {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(watchState(ctx, "SigningKeys"), watchEnv(env));
+  }
+}
+
 export { Verifier } from "../lab/faulty-worker.ts";
 
-for (const [name, counting] of Object.entries({
-  KeyRegistry,
-  KeyMeter,
-  LeaseBroker,
-  UsageLedger,
-  HashClaims,
-  ReplayGuard,
-})) {
+const COUNTED = { KeyRegistry, KeyMeter, LeaseBroker, UsageLedger, HashClaims, ReplayGuard, SigningKeys };
+for (const [name, counting] of Object.entries(COUNTED)) {
   countMethods(counting, name, DurableObject);
 }

@@ -231,6 +231,7 @@ export async function startEdges(options: EdgesOptions): Promise<Edges> {
     },
     variables: {
       LATCHKEY_ROOT_TOKEN: rootToken,
+      LATCHKEY_TOKEN_SECRET: "s".repeat(43),
       LATCHKEY_UPSTREAM_URL: options.upstream ?? origin?.url ?? "",
       ...options.variables,
     },

@@ -12,6 +12,7 @@ export type BindingName =
   | "USAGE_LEDGER"
   | "HASH_CLAIMS"
   | "REPLAY_GUARD"
+  | "SIGNING_KEYS"
   | "FAILURE_SHIELD"
   | "CONTROL_RATE";
 

@@ -8,6 +8,7 @@ import worker, {
   KeyRegistry as RealKeyRegistry,
   LeaseBroker as RealLeaseBroker,
   ReplayGuard as RealReplayGuard,
+  SigningKeys as RealSigningKeys,
   UsageLedger as RealUsageLedger,
   Verifier as RealVerifier,
 } from "../../src/index.ts";
@@ -36,6 +37,7 @@ const NAMESPACES: ReadonlySet<string> = new Set([
   "USAGE_LEDGER",
   "HASH_CLAIMS",
   "REPLAY_GUARD",
+  "SIGNING_KEYS",
 ] satisfies BindingName[]);
 const PLAIN: ReadonlySet<string> = new Set(["KEYS", "USAGE", "FAILURE_SHIELD", "CONTROL_RATE"] satisfies BindingName[]);
 
@@ -250,6 +252,12 @@ export class ReplayGuard extends RealReplayGuard {
 
   crash(): void {
     this.ctx.abort("crashed by the lab");
+  }
+}
+
+export class SigningKeys extends RealSigningKeys {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, wrapEnv(env));
   }
 }
 

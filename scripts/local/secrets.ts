@@ -7,6 +7,7 @@ import { ROOT } from "./bundle.ts";
 /** Secrets that local running makes for itself when nobody gave them. */
 const MADE_SECRETS: Readonly<Record<string, () => string>> = {
   LATCHKEY_ROOT_TOKEN: () => `lkroot_${randomBytes(32).toString("base64url")}`,
+  LATCHKEY_TOKEN_SECRET: () => randomBytes(32).toString("base64url"),
 };
 
 /** Settings of local running itself, not of the Worker. */

@@ -4,4 +4,8 @@ interface __BaseEnv_Env {
   readonly LATCHKEY_ROOT_TOKEN?: string;
   /** Keys the hash of client addresses in events, where `clientIpInEvents` is `hashed`. */
   readonly LATCHKEY_EVENT_SALT?: string;
+  /** Wraps the keys that sign tokens, 32 characters or more; without it no token is made. */
+  readonly LATCHKEY_TOKEN_SECRET?: string;
+  /** The one before it, while that is being replaced. */
+  readonly LATCHKEY_TOKEN_SECRET_PREVIOUS?: string;
 }

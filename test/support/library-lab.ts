@@ -92,7 +92,11 @@ export async function startLibrary(): Promise<Library> {
   const origin = await startDemoOrigin();
   const rootToken = `lkroot_${"t".repeat(43)}`;
   const logs: string[] = [];
-  const variables = { LATCHKEY_ROOT_TOKEN: rootToken, LATCHKEY_UPSTREAM_URL: origin.url };
+  const variables = {
+    LATCHKEY_ROOT_TOKEN: rootToken,
+    LATCHKEY_TOKEN_SECRET: "s".repeat(43),
+    LATCHKEY_UPSTREAM_URL: origin.url,
+  };
   const contents = await readFile(bundle.main, "utf8");
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({

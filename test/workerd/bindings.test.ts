@@ -10,6 +10,7 @@ test("wrangler.toml gives the Worker every binding that it names", () => {
       "USAGE_LEDGER",
       "HASH_CLAIMS",
       "REPLAY_GUARD",
+      "SIGNING_KEYS",
       "USAGE",
       "FAILURE_SHIELD",
       "CONTROL_RATE",

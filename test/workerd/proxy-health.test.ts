@@ -81,6 +81,7 @@ describe("bindings", () => {
     "USAGE_LEDGER",
     "HASH_CLAIMS",
     "REPLAY_GUARD",
+    "SIGNING_KEYS",
     "FAILURE_SHIELD",
     "CONTROL_RATE",
   ])("%s is named when it is missing or something else", (name) => {

@@ -3,6 +3,7 @@ import { KeyMeter } from "../../../durable-objects/key-meter/key-meter.ts";
 import { KeyRegistry } from "../../../durable-objects/key-registry/key-registry.ts";
 import { LeaseBroker } from "../../../durable-objects/lease-broker/lease-broker.ts";
 import { ReplayGuard } from "../../../durable-objects/replay-guard/replay-guard.ts";
+import { SigningKeys } from "../../../durable-objects/signing-keys/signing-keys.ts";
 import { UsageLedger } from "../../../durable-objects/usage-ledger/usage-ledger.ts";
 import { randomBase32, randomHex } from "../../../src/platform/random.ts";
 import { createRandom, type Random } from "../clock/random.ts";
@@ -23,6 +24,7 @@ const CLASSES: Readonly<Record<string, ObjectClass>> = {
   HASH_CLAIMS: HashClaims,
   LEASE_BROKER: LeaseBroker,
   REPLAY_GUARD: ReplayGuard,
+  SIGNING_KEYS: SigningKeys,
 };
 
 const RANDOM_POOL_CHARACTERS = 1_024;
