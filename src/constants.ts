@@ -246,3 +246,10 @@ export const SIGNING_KEYS_REMEMBERED = 50;
 export const SIGNING_LOG_ENTRIES = 1_000;
 /** 32 characters of base64url carry 192 bits; what is shorter is taken for a placeholder and switches tokens off. */
 export const MIN_TOKEN_SECRET_CHARACTERS = 32;
+
+/** Signature-Input and Signature, each: room for a few signatures of RSA, and far from what a parser would feel. */
+export const MAX_SIGNATURE_FIELD_CHARACTERS = 4_096;
+/** The client's, and those of what stands between. */
+export const MAX_SIGNATURES = 4;
+export const MAX_COVERED_COMPONENTS = 32;
+export const MAX_SIGNATURE_NONCE_CHARACTERS = 256;
