@@ -45,7 +45,7 @@ export default defineConfig({
       {
         test: {
           name: "blackbox",
-          include: ["test/blackbox/**/*.test.ts"],
+          include: ["test/blackbox/**/*.test.ts", "test/conformance/**/*.test.ts"],
           environment: "node",
           // Real servers on a small machine: one file at a time, and time to start.
           fileParallelism: false,

@@ -19,6 +19,10 @@ import { healthz, readyz } from "./platform/health.ts";
 import { logError } from "./platform/log.ts";
 import type { RootToken } from "./platform/root-token.ts";
 import { err, ok, type Result } from "./result.ts";
+import type { Call } from "./tokens/oauth/call.ts";
+import { answerIntrospection } from "./tokens/oauth/introspection.ts";
+import { answerRevocation } from "./tokens/oauth/revocation.ts";
+import { answerToken } from "./tokens/oauth/token-endpoint.ts";
 import { collectMetrics } from "./usage/metrics.ts";
 import type { UsageAnswer, UsageQuery } from "./usage/query.ts";
 
@@ -70,6 +74,14 @@ const own = new Hono<Variables>()
   .all("/_latchkey/v1/authorize", ({ req: { raw }, env }) => forwardAuth(raw, env))
   // Envoy appends the original path.
   .all("/_latchkey/v1/authorize/*", ({ req: { raw }, env }) => forwardAuth(raw, env))
+  .post("/_latchkey/oauth/token", ({ req: { raw }, env }) => answerToken(callOf(raw, env)))
+  .post("/_latchkey/oauth/introspect", ({ req: { raw }, env }) =>
+    answerIntrospection(callOf(raw, env), (asking) => callerWorkspace(asking, "keys:verify", env)),
+  )
+  .post("/_latchkey/oauth/revoke", ({ req: { raw }, env }) => answerRevocation(callOf(raw, env)))
+  .all("/_latchkey/oauth/:endpoint{token|introspect|revoke}", ({ req: { raw }, env }) =>
+    refuse(raw, { code: "method_not_allowed", detail: "This path takes POST.", allow: ["POST"] }, env),
+  )
   .all("/_latchkey/*", ({ req: { raw }, env }) => control(raw, env));
 
 own.onError((error) => {
@@ -114,6 +126,10 @@ async function callerWorkspace(request: Request, scope: AdminScope, app: App): P
   if (!caller.ok) return caller;
   const allowed = requireScope(caller.value.scopes, scope);
   return allowed.ok ? ok(caller.value.workspace) : allowed;
+}
+
+function callOf(request: Request, surroundings: App): Call {
+  return { request, requestId: requestIdOf(request), surroundings };
 }
 
 const NOT_HERE: Problem = { code: "not_found", detail: "The control API is not served on this host." };

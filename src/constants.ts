@@ -95,6 +95,25 @@ export const REGISTRY_READ_TIMEOUT_MS = 5_000;
 export const REGISTRY_WRITE_TIMEOUT_MS = 10_000;
 export const REGISTRY_IMPORT_TIMEOUT_MS = 25_000;
 
+/** A token lives so long where nobody says, and never longer than the most (RFC 9068 leaves it open; the origin that verifies offline bears it). */
+export const DEFAULT_TOKEN_TTL_SECONDS = 300;
+export const MAX_TOKEN_TTL_SECONDS = 3_600;
+/** Clocks of two locations may differ by this much; tokens are minted and used at different ones. */
+export const TOKEN_SKEW_SECONDS = 5;
+/** A token of ours has about 700 characters, with the longest scopes and four actors about 10,000; headers hold 16,384 in all. */
+export const MAX_TOKEN_CHARACTERS = 12_288;
+/** Verified tokens that an isolate remembers: about 1 KB each. */
+export const TOKEN_CACHE_ENTRIES = 5_000;
+/** Revoked one by one and not expired yet, of one key: about 40 bytes each in its record. */
+export const MAX_REVOKED_TOKENS = 100;
+/** Of a token's `jti`. */
+export const TOKEN_ID_PREFIX = "tok_";
+/** Exchanges of one lineage where the configuration does not say: ten a second are a client that keeps no tokens. */
+export const DEFAULT_EXCHANGE_LIMIT = 600;
+export const DEFAULT_EXCHANGE_WINDOW_SECONDS = 60;
+/** RFC 8693 §4.1 sets no bound to how often one acts for another; nobody needs more. */
+export const MAX_TOKEN_HOPS = 4;
+
 /** Cost units of one request. */
 export const MAX_COST = 1_000_000;
 

@@ -7,6 +7,7 @@ import type {
   KeyKind,
   LineageId,
   Policy,
+  RevokedToken,
 } from "../../src/keys/record.ts";
 import type { KeyStatus } from "../../src/keys/status.ts";
 import type { Limit } from "../../src/limits/limit.ts";
@@ -15,8 +16,8 @@ import type { Result } from "../../src/result.ts";
 /** What the registry says over RPC: plain data both ways. Times are RFC 3339 UTC. */
 
 export interface Actor {
-  readonly kind: "root" | "admin_key" | "system";
-  /** `root`, a key id, or the name of the part of Latchkey that acted. */
+  readonly kind: "root" | "admin_key" | "holder" | "system";
+  /** `root`, the id of an admin key or of the key that its holder presented, or the name of the part of Latchkey that acted. */
   readonly id: string;
   readonly address: string | null;
   readonly requestId: string | null;
@@ -61,6 +62,8 @@ export interface KeyRecord {
   readonly revokedAt: string | null;
   readonly revokedReason: RevocationReason | null;
   readonly lastUsedAt: string | null;
+  /** Tokens that were minted from this key up to here are dead. */
+  readonly tokensRevokedAt: string | null;
   readonly generation: number;
 }
 
@@ -220,6 +223,8 @@ export interface KeyRegistryApi {
     context: WriteContext,
   ): Promise<WriteResult<KeyRecord>>;
   setDisabled(id: KeyId, disabled: boolean, context: WriteContext): Promise<WriteResult<KeyRecord>>;
+  /** One token and what was derived from it, or with `null` all that were minted until now. The key itself goes on. */
+  revokeTokens(id: KeyId, token: RevokedToken | null, context: WriteContext): Promise<WriteResult<KeyRecord>>;
   import(
     inputs: readonly NewKey[],
     dryRun: boolean,

@@ -41,6 +41,8 @@ export function fromRow(row: KeyRow): StoredKey {
     revokedAt: row.revoked_at,
     lastUsedAt: row.last_used_at === 0 ? null : row.last_used_at,
     generation: row.generation,
+    ...(row.tokens_revoked_at === null ? {} : { tokensRevokedAt: row.tokens_revoked_at }),
+    ...(row.revoked_tokens === null ? {} : { revokedTokens: readJson(row.revoked_tokens) }),
   };
 }
 
@@ -68,6 +70,8 @@ export function toEdgeRecord(key: StoredKey): EdgeRecord {
     notAfter: key.notAfter,
     rotatedAt: key.rotatedAt,
     generation: key.generation,
+    ...(key.tokensRevokedAt === undefined ? {} : { tokensRevokedAt: key.tokensRevokedAt }),
+    ...(key.revokedTokens === undefined ? {} : { revokedTokens: key.revokedTokens }),
   };
 }
 
@@ -101,6 +105,7 @@ export function toKeyRecord(key: StoredKey, now: EpochMs): KeyRecord {
     revokedAt: toTimestampOrNull(key.revokedAt),
     revokedReason: key.revokedReason,
     lastUsedAt: toTimestampOrNull(key.lastUsedAt),
+    tokensRevokedAt: toTimestampOrNull(key.tokensRevokedAt ?? null),
     generation: key.generation,
   };
 }

@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { MAX_IMPORT_KEYS } from "../../src/constants.ts";
-import type { EpochMs, KeyHash, KeyId, LineageId } from "../../src/keys/record.ts";
+import type { EpochMs, KeyHash, KeyId, LineageId, RevokedToken } from "../../src/keys/record.ts";
 import type { Limit } from "../../src/limits/limit.ts";
 import { TimeOutError, within } from "../../src/platform/clock.ts";
 import { err, ok } from "../../src/result.ts";
@@ -36,6 +36,7 @@ import { toKeyRecord } from "./edge-record.ts";
 import { createEdgeSink } from "./edge-sink.ts";
 import { findAnswer, keepAnswer, nextExpiry, sweepAnswers } from "./idempotency.ts";
 import { patchKey, revokeKey, rotateKey, setKeyDisabled } from "./key-changes.ts";
+import { revokeTokens } from "./token-revocation.ts";
 import { listKeys } from "./key-query.ts";
 import { countKeys, KeysTable, lineagesSince, moveLastUse, sweepExpired } from "./keys-table.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -148,6 +149,10 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
 
   async setDisabled(id: KeyId, disabled: boolean, context: WriteContext): Promise<WriteResult<KeyRecord>> {
     return this.#write(context, (change) => setKeyDisabled(change, id, disabled));
+  }
+
+  async revokeTokens(id: KeyId, token: RevokedToken | null, context: WriteContext): Promise<WriteResult<KeyRecord>> {
+    return this.#write(context, (change) => revokeTokens(change, id, token));
   }
 
   async putOwner(

@@ -44,6 +44,8 @@ const STATE = {
   revoked_reason: (key) => key.revokedReason,
   last_used_at: (key) => key.lastUsedAt ?? 0,
   generation: (key) => key.generation,
+  tokens_revoked_at: (key) => key.tokensRevokedAt ?? null,
+  revoked_tokens: (key) => (key.revokedTokens === undefined ? null : JSON.stringify(key.revokedTokens)),
 } as const satisfies Record<string, Column>;
 
 type Column = (key: StoredKey, now: EpochMs) => SqlStorageValue;

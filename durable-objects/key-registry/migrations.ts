@@ -152,4 +152,9 @@ export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE workload_counts (rule TEXT PRIMARY KEY, keys INTEGER NOT NULL) WITHOUT ROWID;
   `,
+  // 7: tokens that were revoked before they ended.
+  `
+  ALTER TABLE keys ADD COLUMN tokens_revoked_at INTEGER;
+  ALTER TABLE keys ADD COLUMN revoked_tokens TEXT;
+  `,
 ];

@@ -53,4 +53,7 @@ export type KeyRow = {
   /** 0: never. */
   readonly last_used_at: number;
   readonly generation: number;
+  readonly tokens_revoked_at: number | null;
+  /** JSON, or `null` for none. */
+  readonly revoked_tokens: string | null;
 };

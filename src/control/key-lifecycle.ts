@@ -135,6 +135,22 @@ export const enableKey = defineOperation({
   handle: (call) => setDisabled(call, false),
 });
 
+export const revokeKeyTokens = defineOperation({
+  ...CHANGE,
+  path: "/keys/{id}/revoke-tokens",
+  scope: "keys:revoke",
+  operationId: "revokeKeyTokens",
+  tag: "Keys",
+  summary: "Revoke every token of a key",
+  description: `Tokens that were minted from the key until now stop everywhere within ${REVOCATION_BOUND_SECONDS} seconds, those of a strict key at once. The key itself goes on, and new tokens can be minted from it. One token alone is revoked at \`/_latchkey/oauth/revoke\`.`,
+  body: z.strictObject({}).openapi("NoMembers"),
+  success: { status: 200, description: "The record.", schema: keyRecordSchema, headers: ["ETag"] },
+  async handle({ context, id, registry }) {
+    const written = await registry.write((keys) => keys.revokeTokens(id, null, context));
+    return written.ok ? ok(answerWritten(written.value)) : written;
+  },
+});
+
 type KeyCall = Call<unknown, unknown>;
 
 async function setDisabled(call: KeyCall, disabled: boolean): Promise<Outcome<Answer>> {

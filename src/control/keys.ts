@@ -1,3 +1,4 @@
+import type { Policy } from "../keys/record.ts";
 import { z } from "@hono/zod-openapi";
 import type { KeyFilter, KeyPatch } from "../../durable-objects/key-registry/api.ts";
 import { DEFAULT_LIST_LIMIT, MAX_SEARCH_CHARACTERS, MAX_TAG_CHARACTERS } from "../constants.ts";
@@ -163,9 +164,19 @@ function emptyToNull(bindings: object): Readonly<Record<string, unknown>> {
   );
 }
 
+const NO_POLICY: Readonly<Record<keyof Policy, null>> = {
+  strict: null,
+  onMeterUnavailable: null,
+  graceSeconds: null,
+  leaseTtlSeconds: null,
+  exchangeOnly: null,
+  tokenTtlSeconds: null,
+  requireDpop: null,
+};
+
 /** An admin key stays strict when its policy is taken away; one that asks for `strict: false` is refused by the registry. */
 function keepStrict(policy: PatchBody["policy"]): KeyPatch["policy"] {
   if (policy === undefined) return undefined;
-  if (policy === null) return { strict: true, onMeterUnavailable: null, graceSeconds: null, leaseTtlSeconds: null };
+  if (policy === null) return { ...NO_POLICY, strict: true };
   return { ...policy, strict: policy.strict ?? true };
 }

@@ -9,7 +9,7 @@ import { bindingsSchema, policySchema } from "./schemas/key.ts";
 
 type RouteConfig = Parameters<OpenAPIHono["openAPIRegistry"]["registerPath"]>[0];
 
-interface GatewayRoute {
+export interface GatewayRoute {
   readonly config: RouteConfig;
   readonly problems: readonly ProblemCode[];
 }

@@ -19,5 +19,6 @@ export const TAGS = [
   { name: "Usage", description: "What was asked of the API behind the gateway." },
   { name: "Audit", description: "Who did what to which key, when, from where." },
   { name: "Checking", description: "Checking a key without the proxy." },
+  { name: "Tokens", description: "Short-lived tokens in place of keys: RFC 8693, RFC 7662, RFC 7009." },
   { name: "Health", description: "Whether it works, and how well." },
 ] as const;

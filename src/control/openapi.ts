@@ -5,6 +5,7 @@ import { PROBLEM_TEXTS } from "../http/problem-texts.ts";
 import { problemParts } from "../http/problem.ts";
 import { importDocumentSchema, importKeys } from "./key-import.ts";
 import { GATEWAY_ROUTES } from "./openapi-gateway.ts";
+import { OAUTH_ROUTES } from "./openapi-oauth.ts";
 import { API_DESCRIPTION, TAGS } from "./openapi-text.ts";
 import type { Operation } from "./operation.ts";
 import { CONTROL_BASE, OPERATIONS } from "./operations.ts";
@@ -29,7 +30,8 @@ function generate(): ApiDocument {
   const registry = new OpenAPIHono();
   addComponents(registry.openAPIRegistry);
   for (const operation of OPERATIONS) registry.openAPIRegistry.registerPath(describeOperation(operation));
-  for (const route of GATEWAY_ROUTES) registry.openAPIRegistry.registerPath(withProblems(route.config, route.problems));
+  for (const route of [...GATEWAY_ROUTES, ...OAUTH_ROUTES])
+    registry.openAPIRegistry.registerPath(withProblems(route.config, route.problems));
   return registry.getOpenAPI31Document({
     openapi: "3.1.1",
     info: {

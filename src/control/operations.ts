@@ -1,6 +1,6 @@
 import { listAudit, verifyAudit } from "./audit.ts";
 import { importKeys } from "./key-import.ts";
-import { disableKey, enableKey, revokeKey, rotateKey } from "./key-lifecycle.ts";
+import { disableKey, enableKey, revokeKey, revokeKeyTokens, rotateKey } from "./key-lifecycle.ts";
 import { createKey, listKeys, patchKey, readKey } from "./keys.ts";
 import type { Operation } from "./operation.ts";
 import { listOwners, putOwner, readOwner } from "./owners.ts";
@@ -19,6 +19,7 @@ export const OPERATIONS: readonly Operation[] = [
   patchKey, //    PATCH /keys/{id}            keys:write
   rotateKey, //   POST  /keys/{id}/rotate     keys:write
   revokeKey, //   POST  /keys/{id}/revoke     keys:revoke
+  revokeKeyTokens, // POST /keys/{id}/revoke-tokens keys:revoke
   disableKey, //  POST  /keys/{id}/disable    keys:write
   enableKey, //   POST  /keys/{id}/enable     keys:write
   listOwners, //  GET   /owners               keys:read

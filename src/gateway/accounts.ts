@@ -1,5 +1,5 @@
 import { meterOfLineage, meterOfOwner } from "../../durable-objects/key-meter/client.ts";
-import type { EdgeRecord, KeyHash } from "../keys/record.ts";
+import type { EdgeRecord, RecordRef } from "../keys/record.ts";
 import { beginWait, endWait, type Lease, type Payment } from "../limits/lease.ts";
 import type { Limit } from "../limits/limit.ts";
 import { sleep } from "../platform/clock.ts";
@@ -19,7 +19,7 @@ export interface Account extends AccountAddress {
 
 interface Drawn {
   readonly record: EdgeRecord;
-  readonly hash: KeyHash;
+  readonly hash: RecordRef;
   readonly limits: readonly Limit[];
   /** What the key's account was paid with already. */
   readonly prepaid: Payment | null;

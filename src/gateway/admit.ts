@@ -1,5 +1,5 @@
 import { LEASE_RENEW_AHEAD_MS, METER_UNREACHABLE_MEMORY_MS } from "../constants.ts";
-import type { EdgeRecord, KeyHash } from "../keys/record.ts";
+import type { EdgeRecord, RecordRef } from "../keys/record.ts";
 import type { AcquireAnswer, RefusalCode, ReleaseRequest } from "../limits/acquire.ts";
 import {
   type AskInput,
@@ -39,7 +39,7 @@ export interface AdmissionParts {
 
 export interface AdmitInput {
   readonly record: EdgeRecord;
-  readonly hash: KeyHash;
+  readonly hash: RecordRef;
   readonly limits: readonly Limit[];
   readonly cost: number;
   readonly policy: AdmissionPolicy;

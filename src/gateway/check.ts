@@ -3,22 +3,25 @@ import { effectiveLimits, type Plans } from "../limits/effective.ts";
 import type { Payment } from "../limits/lease.ts";
 import type { Limit, LimitView } from "../limits/limit.ts";
 import { digestKey } from "../keys/digest.ts";
-import { classify } from "../keys/format.ts";
-import type { EdgeRecord } from "../keys/record.ts";
+import { classify, mayBeImported } from "../keys/format.ts";
+import type { EdgeRecord, KeyHash, RecordRef } from "../keys/record.ts";
 import { counters } from "../platform/counters.ts";
-import { admit, type AdmissionParts, type AdmitInput, type AdmitOutcome, confirm, refundPrepaid } from "./admit.ts";
+import { narrow, type Parent, refOf, type VerifiedToken } from "../tokens/verified-token.ts";
+import { admit, type AdmitInput, type AdmitOutcome, confirm, refundPrepaid } from "./admit.ts";
 import type { FailureShield } from "./failure-shield.ts";
 import { type Demand, INVALID_DETAIL, judge, type Judgement, statusDetail } from "./judge.ts";
 import type { Admission, Refusal, RequestFacts } from "./outcome.ts";
 import { admissionPolicy, type RoutePolicy } from "../limits/policy.ts";
+import { judgePresented, TOKEN_DETAILS } from "./judge-token.ts";
 import { meet } from "./meet.ts";
+import { findParent, findToken, type TokenParties } from "./token-subject.ts";
 
 /**
  * Steps 2 to 5 in order: format, digest, resolve, admit. Everyone who asks about a key comes through here: the proxy,
  * `verify`, `authorize`, `whoami`, RPC and the control API.
  */
 
-export interface CheckParts extends AdmissionParts {
+export interface CheckParts extends TokenParties {
   readonly store: KVNamespace;
   readonly shield: FailureShield;
   readonly prefixes: ReadonlySet<string>;
@@ -33,7 +36,8 @@ export interface FailureBudget {
 
 export interface CheckInput {
   readonly presentedKey: string;
-  readonly facts: RequestFacts;
+  /** `null`: nothing is known of the request that the key is for, and its bindings are not asked about. */
+  readonly facts: RequestFacts | null;
   /** Whose failures are budgeted: the address that the request came from. `null`: nobody's, for callers who are known. */
   readonly budget: FailureBudget | null;
   readonly demand: Demand;
@@ -50,6 +54,15 @@ export type CheckOutcome =
   | { readonly ok: true; readonly admission: Admission; readonly at: number }
   | { readonly ok: false; readonly refusal: Refusal };
 
+/** Who asks: a key by its record, or a token in its parent's name. */
+interface Subject {
+  readonly record: EdgeRecord;
+  /** Where the record stands in this isolate's memory. */
+  readonly ref: RecordRef;
+  readonly prepaid: Payment | null;
+  readonly token: VerifiedToken | null;
+}
+
 /** A record may change while it is being used; a fourth newer generation within one request is somebody's loop. */
 const MAX_RECORD_ROUNDS = 4;
 
@@ -59,6 +72,61 @@ export async function check(input: CheckInput, parts: CheckParts): Promise<Check
   const form = classify(input.presentedKey, parts.prefixes, parts.importedKeys);
   if (form === "garbage") return failed(input, parts, now);
   const hash = digestKey(input.presentedKey);
+  if (form === "token") return await checkToken(hash, input, parts, now);
+  return await checkKey(hash, form, input, parts);
+}
+
+/** Verifying costs more than a digest: whoever has failed too often may use what is known here, and no more. */
+async function checkToken(digest: KeyHash, input: CheckInput, parts: CheckParts, now: number): Promise<CheckOutcome> {
+  const { budget, waitUntil } = input;
+  const mayVerify = budget === null || parts.shield.mayLookUp(budget.address, now);
+  if (!mayVerify && parts.tokens.cache.get(digest) === null) return await checkForeign(digest, input, parts);
+  const found = await findToken(input.presentedKey, digest, parts.tokens, waitUntil);
+  if (found.ok) return await checkParent(found.value, input, parts);
+  switch (found.error) {
+    case "unavailable":
+      return unavailable(null);
+    case "token_expired":
+      return { ok: false, refusal: { code: found.error, detail: TOKEN_DETAILS[found.error], record: null } };
+    case "token_invalid":
+      return failed(input, parts, now, found.error);
+    case "foreign":
+      return await checkForeign(digest, input, parts);
+  }
+}
+
+/** Somebody else's JWT may have been imported as a key. */
+async function checkForeign(hash: KeyHash, input: CheckInput, parts: CheckParts): Promise<CheckOutcome> {
+  return parts.importedKeys && mayBeImported(input.presentedKey)
+    ? await checkKey(hash, "foreign", input, parts)
+    : failed(input, parts, Date.now(), "token_invalid");
+}
+
+async function checkParent(token: VerifiedToken, input: CheckInput, parts: CheckParts): Promise<CheckOutcome> {
+  const outcome = await checkKnown(token.parent, token, input, parts);
+  return outcome.ok ? outcome : { ...outcome, refusal: { ...outcome.refusal, token } };
+}
+
+/** For whoever has another proof than the key itself that it asks in that key's name: a token, or a workload's identity. */
+export async function checkKnown(
+  parent: Parent,
+  token: VerifiedToken | null,
+  input: CheckInput,
+  parts: CheckParts,
+): Promise<CheckOutcome> {
+  const found = await findParent(parent, parts);
+  if (!found.ok)
+    return found.error === "unknown" ? failed(input, parts, Date.now(), "token_invalid") : unavailable(null);
+  return await decide({ record: found.value, ref: refOf(parent), prepaid: null, token }, input, parts);
+}
+
+async function checkKey(
+  hash: KeyHash,
+  form: "own" | "foreign",
+  input: CheckInput,
+  parts: CheckParts,
+): Promise<CheckOutcome> {
+  const now = Date.now();
   // Imported keys may be weak enough to be guessed; keys of Latchkey's own form are not, and theirs are always looked up.
   const mayLookUp = form === "own" || input.budget === null || parts.shield.mayLookUp(input.budget.address, now);
   let record = mayLookUp ? parts.cache.get(hash, now) : parts.cache.getStale(hash);
@@ -72,28 +140,31 @@ export async function check(input: CheckInput, parts: CheckParts): Promise<Check
   } else {
     counters.recordHits++;
   }
+  return await decide({ record, ref: hash, prepaid, token: null }, input, parts);
+}
+
+/** Again with each newer record that comes to light. */
+async function decide(subject: Subject, input: CheckInput, parts: CheckParts): Promise<CheckOutcome> {
+  let now: Subject = subject;
   for (let round = 0; round < MAX_RECORD_ROUNDS; round++) {
-    const outcome = await decideOn({ record, hash, prepaid }, input, parts);
+    const outcome = await decideOn(now, input, parts);
     if (!("newer" in outcome)) return outcome;
-    prepaid = null;
-    record = parts.cache.put(hash, outcome.newer, Date.now());
+    now = { ...now, prepaid: null, record: parts.cache.put(now.ref, outcome.newer, Date.now()) };
   }
-  return unavailable(record);
+  return unavailable(now.record);
 }
 
 type Decision = CheckOutcome | { readonly newer: EdgeRecord };
 
-async function decideOn(
-  { record, hash, prepaid }: Pick<AdmitInput, "record" | "hash" | "prepaid">,
-  input: CheckInput,
-  parts: CheckParts,
-): Promise<Decision> {
+async function decideOn(subject: Subject, input: CheckInput, parts: CheckParts): Promise<Decision> {
   const now = Date.now();
+  const { prepaid, token } = subject;
+  const record = token === null ? subject.record : narrow(token, subject.record);
   const { cost, waitUntil } = input;
   const limits = effectiveLimits(record, parts.plans, input.routeLimits);
   const policy = admissionPolicy(record.policy, input.routePolicy);
-  const asked: AdmitInput = { record, hash, limits, cost, policy, prepaid, waitUntil };
-  const judgement = judge(record, input.demand, input.facts, now);
+  const asked: AdmitInput = { record, hash: subject.ref, limits, cost, policy, prepaid, waitUntil };
+  const judgement = judge(record, input.demand, input.facts, now) ?? judgePresented(token, record, input);
   if (judgement !== null) {
     refundPrepaid(asked, parts);
     return await uphold(judgement, asked, input, parts);
@@ -101,7 +172,7 @@ async function decideOn(
   const outcome = input.look ? await confirm(asked, parts) : await admit(asked, parts);
   switch (outcome.outcome) {
     case "admitted":
-      return admitted(record, cost, outcome);
+      return admitted({ record, token, cost }, outcome);
     case "stale":
       return { newer: outcome.record };
     case "unavailable":
@@ -139,9 +210,11 @@ async function uphold(
   return { ok: false, refusal };
 }
 
-function admitted(record: EdgeRecord, cost: number, outcome: AdmitOutcome & { outcome: "admitted" }): CheckOutcome {
-  const { limits, degraded, refund, at } = outcome;
-  return { ok: true, at, admission: { record, cost, limits, degraded, refund } };
+function admitted(
+  { record, token, cost }: Pick<Admission, "record" | "token" | "cost">,
+  { limits, degraded, refund, at }: AdmitOutcome & { outcome: "admitted" },
+): CheckOutcome {
+  return { ok: true, at, admission: { record, token, cost, limits, degraded, refund } };
 }
 
 type KeyCode = Exclude<RefusalCode, "rate_limited" | "quota_exhausted">;
@@ -192,10 +265,16 @@ function countFailure(
   return blocked;
 }
 
-/** One answer for everything that is not a key. */
-function failed(input: CheckInput, parts: CheckParts, now: number): CheckOutcome {
+/** One answer for everything that is not a key, and one for what looks like a token and is none of ours. */
+function failed(
+  input: CheckInput,
+  parts: CheckParts,
+  now: number,
+  code: "key_invalid" | "token_invalid" = "key_invalid",
+): CheckOutcome {
   const blocked = input.budget === null ? null : countFailure(input.budget, input, parts, now);
-  if (blocked === null) return { ok: false, refusal: { code: "key_invalid", detail: INVALID_DETAIL, record: null } };
+  const invalid = code === "key_invalid" ? INVALID_DETAIL : TOKEN_DETAILS[code];
+  if (blocked === null) return { ok: false, refusal: { code, detail: invalid, record: null } };
   const detail = "Too many failed attempts from this address. Keys that are valid still work.";
   return { ok: false, refusal: { code: "too_many_failures", detail, record: null, retryAfterSeconds: blocked } };
 }

@@ -15,6 +15,8 @@ type RefundReason = NonNullable<UpstreamConfig["refundOn"]>[number];
 export interface CompiledUpstream {
   readonly name: string;
   readonly target: CompiledTarget;
+  /** `aud` of tokens for it. */
+  readonly audience: string;
   /** Whose keys may call it; `"*"`: every workspace's. */
   readonly workspace: string;
   readonly environments: readonly Environment[];

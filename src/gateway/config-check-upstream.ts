@@ -11,6 +11,7 @@ const SHARED_KEYS: readonly (keyof UpstreamConfig)[] = [
   "pathPrefix",
   "stripPrefix",
   "open",
+  "audience",
   "workspace",
   "environments",
   "timeoutSeconds",

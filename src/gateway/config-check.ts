@@ -3,6 +3,7 @@ import { MAX_BROKER_SHARDS, MAX_COST, MAX_GRACE_SECONDS, MAX_SCOPES } from "../c
 import { isPrefix } from "../keys/format.ts";
 import { isPublishablePattern, isScope } from "../keys/scopes.ts";
 import { checkLimits } from "./config-check-limits.ts";
+import { checkAudiences, checkTokens } from "./config-check-tokens.ts";
 import { checkUpstream } from "./config-check-upstream.ts";
 import { Findings } from "./config-findings.ts";
 import type { ConfigError, Fields } from "./config-findings.ts";
@@ -26,6 +27,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     "logSampleRate",
     "leaseBrokers",
     "serverTiming",
+    "tokens",
   ]);
   if (fields === null) return findings.errors;
   checkGeneral(findings, fields);
@@ -34,6 +36,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     findings.name(`upstreams.${name}`, name);
     checkUpstream(findings, `upstreams.${name}`, upstream, env);
   }
+  checkAudiences(findings, upstreams);
   const planLimitNames = new Set<string>();
   for (const [name, limits] of findings.entries("plans", fields["plans"] ?? {})) {
     findings.name(`plans.${name}`, name);
@@ -43,6 +46,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
   for (const [index, route] of findings.list("routes", fields["routes"] ?? []).entries()) {
     checkRoute(findings, `routes[${index}]`, route, { upstreamNames, planLimitNames });
   }
+  if (fields["tokens"] !== undefined) checkTokens(findings, fields["tokens"], upstreamNames);
   return findings.errors;
 }
 

@@ -6,7 +6,7 @@ import type { Result } from "../result.ts";
 
 export interface Credential {
   readonly presentedKey: string;
-  readonly via: "bearer" | "header" | "basic" | "query";
+  readonly via: "bearer" | "dpop" | "header" | "basic" | "query";
 }
 
 export interface CredentialError {
@@ -80,7 +80,8 @@ export function readCredential(source: CredentialSource, rules: CredentialRules)
 /** An empty field is nobody's credential: clients send one when a variable of theirs is not set. */
 function merge(found: Credential | null, presentedKey: string, via: Credential["via"]): Found {
   if (presentedKey === "") return ok(found);
-  if (found === null) return ok({ presentedKey, via });
+  // Beside a key, a DPoP token is the origin's.
+  if (found === null || found.via === "dpop") return ok({ presentedKey, via });
   return found.presentedKey === presentedKey ? ok(found) : err(CONFLICT);
 }
 
@@ -105,6 +106,8 @@ function readAuthorizationLine(line: string, prefixes: ReadonlySet<string>): Fou
   const scheme = (schemeEnd < 0 ? trimmed : trimmed.slice(0, schemeEnd)).toLowerCase();
   const token = schemeEnd < 0 ? "" : trimmed.slice(schemeEnd).trim();
   if (scheme === "bearer") return merge(null, token, "bearer");
+  // RFC 9449 §7.1.
+  if (scheme === "dpop" && !looksOwn(token, prefixes)) return merge(null, token, "dpop");
   if (scheme === "basic") return readBasic(token, prefixes);
   return trimmed.split(/[\s,="]+/).some((word) => looksOwn(word, prefixes)) ? err(BARE_KEY) : ok(null);
 }

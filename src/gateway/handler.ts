@@ -113,7 +113,8 @@ async function serve(journey: Journey, route: CompiledRoute, surroundings: Surro
 
 export function demandOf(route: CompiledRoute): Demand {
   const { environments, scopes, upstream } = route;
-  return { workspace: upstream.workspace, environments, scopes, adminKeys: "refused" };
+  const { workspace, audience } = upstream;
+  return { workspace, environments, scopes, adminKeys: "refused", audience, takesExchangeOnly: false };
 }
 
 const KEY_IN_URL: Problem = {

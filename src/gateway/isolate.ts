@@ -1,6 +1,7 @@
 import type { GatewayConfig } from "../config.ts";
 import { DEFAULT_BROKER_SHARDS } from "../constants.ts";
 import type { Result } from "../result.ts";
+import { TokenCache } from "../tokens/token-cache.ts";
 import type { CheckParts } from "./check.ts";
 import { FailureShield } from "./failure-shield.ts";
 import { LeaseBook } from "./lease-book.ts";
@@ -40,6 +41,7 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
     prefixes: table.prefixes,
     importedKeys: table.importedKeys,
     plans: table.plans,
+    tokens: { keys: tokenKeys, cache: new TokenCache(), issuer: config.tokens?.issuer ?? null },
   };
   const isolate: Isolate = {
     config,

@@ -16,6 +16,10 @@ export interface Demand {
   readonly scopes: readonly string[];
   /** Whether keys for Latchkey's own API are asked for; they are good for nothing else. */
   readonly adminKeys: "refused" | "required" | "accepted";
+  /** Whom a token must be for; `null`: for anyone. */
+  readonly audience: string | null;
+  /** Keys that open nothing themselves may be exchanged for a token here, and looked at. */
+  readonly takesExchangeOnly: boolean;
 }
 
 export interface Judgement {
@@ -37,7 +41,7 @@ const BINDING_DETAILS = {
 } as const;
 
 /** Why the key may not do this, or `null`. */
-export function judge(record: EdgeRecord, demand: Demand, facts: RequestFacts, now: number): Judgement | null {
+export function judge(record: EdgeRecord, demand: Demand, facts: RequestFacts | null, now: number): Judgement | null {
   if (demand.workspace !== "*" && record.workspace !== demand.workspace) {
     return { code: "key_invalid", detail: INVALID_DETAIL, final: true };
   }
@@ -47,7 +51,7 @@ export function judge(record: EdgeRecord, demand: Demand, facts: RequestFacts, n
     const detail = `This is a ${record.environment} key; this path takes ${demand.environments.join(" or ")} keys.`;
     return { code: "environment_mismatch", detail, final: false };
   }
-  const binding = checkBindings(record.bindings, facts);
+  const binding = facts === null ? null : checkBindings(record.bindings, facts);
   if (binding !== null) return { code: binding, detail: BINDING_DETAILS[binding], final: false };
   return judgeKind(record, demand) ?? judgeScopes(record, demand);
 }

@@ -1,6 +1,7 @@
 import type { ProblemCode } from "../http/codes.ts";
 import type { EdgeRecord } from "../keys/record.ts";
 import type { LimitView } from "../limits/limit.ts";
+import type { VerifiedToken } from "../tokens/verified-token.ts";
 
 /** What the check says of one request, to whoever asked: the proxy, `verify`, `authorize`, RPC, the control API. */
 
@@ -19,6 +20,8 @@ export interface Refusal {
   readonly code: ProblemCode;
   readonly detail: string;
   readonly record: EdgeRecord | null;
+  /** What was presented in the key's place, where that was good in itself. */
+  readonly token?: VerifiedToken;
   readonly retryAfterSeconds?: number;
   /** Names of the limits that refused. */
   readonly violated?: readonly string[];
@@ -32,6 +35,8 @@ export interface Admission {
   readonly record: EdgeRecord;
   readonly cost: number;
   readonly limits: readonly LimitView[];
+  /** What was presented in the key's place; `record` has its scopes. */
+  readonly token: VerifiedToken | null;
   /** Admitted by policy while the meter could not be asked. */
   readonly degraded: boolean;
   /** Gives the cost back, for an upstream that failed. Does nothing the second time. */

@@ -1,5 +1,5 @@
 import { RECORD_CACHE_ENTRIES, RECORD_MISS_TTL_MS, RECORD_TTL_MS } from "../constants.ts";
-import type { EdgeRecord, KeyHash } from "../keys/record.ts";
+import type { EdgeRecord, RecordRef } from "../keys/record.ts";
 
 interface CachedRecord {
   record: EdgeRecord;
@@ -11,8 +11,8 @@ interface CachedRecord {
  * record in use stays without further reads. Misses are kept apart, so that guesses cannot push out records.
  */
 export class RecordCache {
-  readonly #records = new Map<KeyHash, CachedRecord>();
-  readonly #misses = new Map<KeyHash, number>();
+  readonly #records = new Map<RecordRef, CachedRecord>();
+  readonly #misses = new Map<RecordRef, number>();
   readonly #capacity: number;
 
   constructor(capacity: number = RECORD_CACHE_ENTRIES) {
@@ -20,20 +20,20 @@ export class RecordCache {
   }
 
   /** The record while it is fresh. */
-  get(hash: KeyHash, now: number): EdgeRecord | null {
-    const cached = this.#records.get(hash);
+  get(ref: RecordRef, now: number): EdgeRecord | null {
+    const cached = this.#records.get(ref);
     return cached !== undefined && cached.freshUntil > now ? cached.record : null;
   }
 
   /** The record however old, for when the store cannot be read: the meter still has the last word. */
-  getStale(hash: KeyHash): EdgeRecord | null {
-    return this.#records.get(hash)?.record ?? null;
+  getStale(ref: RecordRef): EdgeRecord | null {
+    return this.#records.get(ref)?.record ?? null;
   }
 
   /** Remembers a record, unless a newer generation is known already. Confirms it when it is the same. */
-  put(hash: KeyHash, record: EdgeRecord, now: number): EdgeRecord {
-    this.#misses.delete(hash);
-    const cached = this.#records.get(hash);
+  put(ref: RecordRef, record: EdgeRecord, now: number): EdgeRecord {
+    this.#misses.delete(ref);
+    const cached = this.#records.get(ref);
     const freshUntil = now + RECORD_TTL_MS;
     if (cached !== undefined) {
       if (cached.record.generation < record.generation || cached.record.id !== record.id) cached.record = record;
@@ -41,33 +41,33 @@ export class RecordCache {
       return cached.record;
     }
     dropOldestAt(this.#records, this.#capacity);
-    this.#records.set(hash, { record, freshUntil });
+    this.#records.set(ref, { record, freshUntil });
     return record;
   }
 
   /** A lease was granted on this record: it is the newest. */
-  confirm(hash: KeyHash, now: number): void {
-    const cached = this.#records.get(hash);
+  confirm(ref: RecordRef, now: number): void {
+    const cached = this.#records.get(ref);
     if (cached === undefined) return;
     cached.freshUntil = now + RECORD_TTL_MS;
     // In the order of last confirmation, so that what goes first is what has been idle longest.
-    this.#records.delete(hash);
-    this.#records.set(hash, cached);
+    this.#records.delete(ref);
+    this.#records.set(ref, cached);
   }
 
-  isMiss(hash: KeyHash, now: number): boolean {
-    return this.missLeft(hash, now) > 0;
+  isMiss(ref: RecordRef, now: number): boolean {
+    return this.missLeft(ref, now) > 0;
   }
 
   /** How long the hash is still taken for unknown, ms; 0 when it is not. */
-  missLeft(hash: KeyHash, now: number): number {
-    return Math.max(0, (this.#misses.get(hash) ?? 0) - now);
+  missLeft(ref: RecordRef, now: number): number {
+    return Math.max(0, (this.#misses.get(ref) ?? 0) - now);
   }
 
-  putMiss(hash: KeyHash, now: number, forMs: number = RECORD_MISS_TTL_MS): void {
-    this.#misses.delete(hash);
+  putMiss(ref: RecordRef, now: number, forMs: number = RECORD_MISS_TTL_MS): void {
+    this.#misses.delete(ref);
     dropOldestAt(this.#misses, this.#capacity);
-    this.#misses.set(hash, now + forMs);
+    this.#misses.set(ref, now + forMs);
   }
 }
 

@@ -56,6 +56,7 @@ function compileUpstream(name: string, config: UpstreamConfig, env: Env): Compil
   return {
     name,
     target: compileTarget(config, env),
+    audience: config.audience ?? name,
     workspace: config.workspace ?? DEFAULT_WORKSPACE,
     environments: config.environments ?? BOTH,
     hosts: config.hosts ?? null,

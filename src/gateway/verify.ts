@@ -120,6 +120,8 @@ export async function verify(input: VerifyInput, context: VerifyContext, isolate
         scopes: [...(matched?.scopes ?? []), ...(input.scopes ?? [])],
         // A path is asked about as the proxy would be asked.
         adminKeys: matched === null ? "accepted" : "refused",
+        audience: matched?.upstream.audience ?? null,
+        takesExchangeOnly: false,
       },
       cost: input.cost ?? matched?.cost ?? 1,
       look: input.cost === 0,

@@ -78,6 +78,35 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
     operator: "Look up the key's notBefore.",
     example: "The API key is not valid yet.",
   },
+  token_invalid: {
+    meaning:
+      "What was sent looks like a token and is none that is valid here: a signature that is not Latchkey's, claims that do not fit, another audience, a proof of possession that is missing or wrong. Which of these it is is told only where it gives nothing away.",
+    caller:
+      "Exchange the key for a new token at /_latchkey/oauth/token, for the audience that is called. If the token is bound to a key or a certificate, present it with that.",
+    operator:
+      "After an emergency rotation of the signing keys every token that was signed before is refused so. Many of these from one address are someone trying tokens.",
+    example: "The token is not valid here.",
+  },
+  token_expired: {
+    meaning: "The token was good, and its time is over. Tokens live for minutes.",
+    caller: "Exchange the key for another. Libraries do it ahead of expires_in.",
+    operator: "Nothing, unless clients fail so all the time: then their clocks, or how they keep tokens, are wrong.",
+    example: "The token has expired. Exchange the key for another.",
+  },
+  token_revoked: {
+    meaning:
+      "The token was revoked before its end: by itself, with a token that it was derived from, or with all tokens of its key.",
+    caller: "Exchange the key for another, if the key still stands.",
+    operator: "The audit log says who revoked it: token.revoke or key.revoke_tokens.",
+    example: "The token was revoked. Exchange the key for another.",
+  },
+  token_required: {
+    meaning: "The key's policy says exchangeOnly: the key opens nothing but the token endpoint.",
+    caller: "Exchange the key at /_latchkey/oauth/token, and send the token as Authorization: Bearer.",
+    operator: "Take exchangeOnly out of the key's policy if its clients cannot exchange it.",
+    example:
+      "This key opens nothing by itself. Exchange it at /_latchkey/oauth/token, and send the token that comes back.",
+  },
   scope_insufficient: {
     meaning: "The key is valid, but it may not do this.",
     caller:

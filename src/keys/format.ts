@@ -1,4 +1,4 @@
-import { MAX_PRESENTED_KEY_CHARACTERS, MIN_PRESENTED_KEY_CHARACTERS } from "../constants.ts";
+import { MAX_PRESENTED_KEY_CHARACTERS, MAX_TOKEN_CHARACTERS, MIN_PRESENTED_KEY_CHARACTERS } from "../constants.ts";
 import { err, ok } from "../result.ts";
 import type { Result } from "../result.ts";
 import type { Environment } from "./record.ts";
@@ -25,8 +25,11 @@ export interface ParsedKey {
   readonly checksum: string;
 }
 
-/** `own`: Latchkey's form, checksum right. `foreign`: may be an imported key. `garbage`: cannot be a key, and costs no I/O. */
-export type KeyClass = "own" | "foreign" | "garbage";
+/**
+ * `own`: Latchkey's form, checksum right. `foreign`: may be an imported key. `garbage`: cannot be a key, and costs no I/O.
+ * `token`: a signed JWT, ours or somebody's; when its header says that it is not ours, it may still be an imported key.
+ */
+export type KeyClass = "own" | "foreign" | "token" | "garbage";
 
 /** CRC-32 (IEEE 802.3, as in zlib), reflected polynomial. */
 const CRC_TABLE = makeCrcTable();
@@ -142,11 +145,28 @@ export function looksOwn(presented: string, prefixes: ReadonlySet<string>): bool
  */
 export function classify(presented: string, prefixes: ReadonlySet<string>, importedKeys: boolean): KeyClass {
   const { length } = presented;
+  if (presented.startsWith(JSON_START) && isCompactJws(presented)) return "token";
   if (length < MIN_PRESENTED_KEY_CHARACTERS || length > MAX_PRESENTED_KEY_CHARACTERS) return "garbage";
   if (looksOwn(presented, prefixes)) {
     return prefixLengthOf(presented) > 0 && checksumHolds(presented) ? "own" : "garbage";
   }
   return importedKeys && isVisibleAscii(presented) ? "foreign" : "garbage";
+}
+
+/** `{"` in base64url: every JOSE header starts so. */
+const JSON_START = "eyJ";
+
+/** RFC 7515 §7.1: three parts with two dots between them. The alphabet is looked at by whoever decodes them. */
+function isCompactJws(text: string): boolean {
+  if (text.length > MAX_TOKEN_CHARACTERS) return false;
+  const first = text.indexOf(".");
+  const second = text.indexOf(".", first + 1);
+  return first > 0 && second > first + 1 && second < text.length - 1 && !text.includes(".", second + 1);
+}
+
+/** Whether it can be an imported key. */
+export function mayBeImported(presented: string): boolean {
+  return presented.length <= MAX_PRESENTED_KEY_CHARACTERS && isVisibleAscii(presented);
 }
 
 function isVisibleAscii(text: string): boolean {

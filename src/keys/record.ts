@@ -36,6 +36,12 @@ export interface Policy {
   readonly graceSeconds?: number;
   /** How long an admission may stand without asking again; at most `LEASE_TTL_MS`. */
   readonly leaseTtlSeconds?: number;
+  /** The key itself opens nothing but the token endpoint: what it is exchanged for is what is used. */
+  readonly exchangeOnly?: boolean;
+  /** How long a token that is minted from this key may live; absent: as the configuration says. */
+  readonly tokenTtlSeconds?: number;
+  /** Tokens of this key are minted for a client key alone (RFC 9449): who steals one cannot use it. */
+  readonly requireDpop?: boolean;
 }
 
 /** The stored state. What a client sees (`rotating`, `expired`) follows from this and the deadlines: see `status.ts`. */
@@ -69,4 +75,16 @@ export interface EdgeRecord {
   readonly rotatedAt: EpochMs | null;
   /** Rises with every change to the key. The meter knows the newest. */
   readonly generation: number;
+  /** Tokens that were minted from this key up to here are dead. Absent: none are. */
+  readonly tokensRevokedAt?: EpochMs;
+  /** `jti` of tokens that were revoked one by one and have not expired. Absent: none. */
+  readonly revokedTokens?: readonly RevokedToken[];
 }
+
+export interface RevokedToken {
+  readonly jti: string;
+  readonly expiresAt: EpochMs;
+}
+
+/** Where a record stands in an isolate's memory: under the key's hash, or for tokens, which do not tell it, under the key's id. */
+export type RecordRef = KeyHash | `id:${KeyId}`;

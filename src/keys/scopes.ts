@@ -26,6 +26,12 @@ export function missingScopes(granted: readonly string[], required: readonly str
   return required.filter((scope) => !coversOne(granted, scope));
 }
 
+/** What both grant: of a wildcard and a scope that it covers, that scope. */
+export function intersectScopes(one: readonly string[], other: readonly string[]): readonly string[] {
+  const shared = one.filter((scope) => coversOne(other, scope));
+  return [...shared, ...other.filter((scope) => !shared.includes(scope) && coversOne(one, scope))];
+}
+
 function coversOne(granted: readonly string[], required: string): boolean {
   if (granted.includes(required)) return true;
   const actionStart = required.indexOf(":") + 1;

@@ -26,7 +26,7 @@ export default {
     const result = await forward({
       request,
       survey: survey.value,
-      admission: { record: proxyRecord(), cost: 1, limits: [], degraded: false, refund: () => undefined },
+      admission: { record: proxyRecord(), cost: 1, token: null, limits: [], degraded: false, refund: () => undefined },
       route: {
         upstream: {
           name: "lab",

@@ -84,7 +84,10 @@ test("an original URI at the bound passes, one past it is uri_too_long", () => {
 test("the answer names the holder, the limits and the deadline, has no body and is not stored", async () => {
   const limits = [{ name: "burst", limit: 9, remaining: 3, resetSeconds: 5, windowSeconds: 60 }];
   const record = proxyRecord({ notAfter: Date.UTC(2026, 10, 24), rotatedAt: Date.UTC(2026, 10, 23) });
-  const answer = authorizedAnswer({ record, cost: 1, limits, degraded: false, refund: () => undefined }, "req_1");
+  const answer = authorizedAnswer(
+    { record, cost: 1, token: null, limits, degraded: false, refund: () => undefined },
+    "req_1",
+  );
   expect(answer.status).toBe(200);
   expect(await answer.text()).toBe("");
   expect(Object.fromEntries(answer.headers)).toEqual({

@@ -17,7 +17,7 @@ function place(url: string, changes: Partial<UpstreamPlace> = {}): UpstreamPlace
 }
 
 function admission(record: EdgeRecord, changes: Partial<Admission> = {}): Admission {
-  return { record, cost: 1, limits: [], degraded: false, refund: () => undefined, ...changes };
+  return { record, cost: 1, token: null, limits: [], degraded: false, refund: () => undefined, ...changes };
 }
 
 interface Call {

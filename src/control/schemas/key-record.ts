@@ -49,6 +49,9 @@ const RECORD_MEMBERS = {
     description:
       "From usage events: the first use after an hour without any shows within seconds; for a key in constant use it is up to an hour behind.",
   }),
+  tokensRevokedAt: sentTimeSchema
+    .nullable()
+    .openapi({ description: "Tokens that were minted from this key up to here are dead." }),
   generation: z.int().openapi({ description: "Rises with every change; also the ETag.", example: 1 }),
 } satisfies Record<keyof KeyRecord, z.ZodType>;
 

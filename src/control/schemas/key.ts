@@ -7,6 +7,7 @@ import {
   MAX_SCOPES,
   MAX_TAGS,
   MAX_TAG_CHARACTERS,
+  MAX_TOKEN_TTL_SECONDS,
   REVOCATION_BOUND_SECONDS,
 } from "../../constants.ts";
 import { isCertificateHash, isCountry, isOriginPattern, normalizeCidr } from "../../keys/bindings.ts";
@@ -117,6 +118,15 @@ const POLICY_MEMBERS = {
     .min(0)
     .max(REVOCATION_BOUND_SECONDS)
     .openapi({ description: "How long an admission may stand without asking again." }),
+  exchangeOnly: z
+    .boolean()
+    .openapi({ description: "The key opens nothing but the token endpoint; its tokens are what is used." }),
+  tokenTtlSeconds: z
+    .int()
+    .min(1)
+    .max(MAX_TOKEN_TTL_SECONDS)
+    .openapi({ description: "How long a token of this key may live. Default: as the deployment says." }),
+  requireDpop: z.boolean().openapi({ description: "Tokens of this key are minted for a client key alone (RFC 9449)." }),
 };
 
 export const policySchema = z
@@ -125,6 +135,9 @@ export const policySchema = z
     onMeterUnavailable: POLICY_MEMBERS.onMeterUnavailable.optional(),
     graceSeconds: POLICY_MEMBERS.graceSeconds.optional(),
     leaseTtlSeconds: POLICY_MEMBERS.leaseTtlSeconds.optional(),
+    exchangeOnly: POLICY_MEMBERS.exchangeOnly.optional(),
+    tokenTtlSeconds: POLICY_MEMBERS.tokenTtlSeconds.optional(),
+    requireDpop: POLICY_MEMBERS.requireDpop.optional(),
   })
   .openapi("Policy");
 
