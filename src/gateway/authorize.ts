@@ -54,6 +54,7 @@ async function decide(request: Request, { isolate, ctx }: Surroundings): Promise
       facts: requestFacts(request),
       budget: { address: clientIpOf(request) },
       demand: demandOf(route),
+      possession: { via: credential.value.via, proof: request.headers.get("DPoP"), method, url },
       cost: route.cost,
       look: false,
       routeLimits: route.limits,

@@ -40,6 +40,7 @@ export async function checkAdminKey(
         audience: null,
         takesExchangeOnly: false,
       },
+      possession: { via: "bearer", proof: null, method: request.method, url: request.url },
       cost: 1,
       look: false,
       routeLimits: [],

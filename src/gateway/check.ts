@@ -14,6 +14,7 @@ import type { Admission, Refusal, RequestFacts } from "./outcome.ts";
 import { admissionPolicy, type RoutePolicy } from "../limits/policy.ts";
 import { judgePresented, TOKEN_DETAILS } from "./judge-token.ts";
 import { meet } from "./meet.ts";
+import { isProofDue, type Possession, provePossession } from "./prove-possession.ts";
 import { findParent, findToken, type TokenParties } from "./token-subject.ts";
 
 /**
@@ -24,6 +25,7 @@ import { findParent, findToken, type TokenParties } from "./token-subject.ts";
 export interface CheckParts extends TokenParties {
   readonly store: KVNamespace;
   readonly shield: FailureShield;
+  readonly replayGuard: Env["REPLAY_GUARD"];
   readonly prefixes: ReadonlySet<string>;
   readonly importedKeys: boolean;
   readonly plans: Plans;
@@ -41,6 +43,8 @@ export interface CheckInput {
   /** Whose failures are budgeted: the address that the request came from. `null`: nobody's, for callers who are known. */
   readonly budget: FailureBudget | null;
   readonly demand: Demand;
+  /** How the request shows that a token which is bound to its holder is its own; where nothing is let in, nobody asks. */
+  readonly possession: Possession | "not asked";
   readonly cost: number;
   /** A look: nothing is charged, and the meter is asked, so that the numbers are the meter's. */
   readonly look: boolean;
@@ -61,6 +65,8 @@ interface Subject {
   readonly ref: RecordRef;
   readonly prepaid: Payment | null;
   readonly token: VerifiedToken | null;
+  /** That the token is its holder's was proved: a proof is good once, and a record may be looked at again. */
+  proven: boolean;
 }
 
 /** A record may change while it is being used; a fourth newer generation within one request is somebody's loop. */
@@ -117,7 +123,7 @@ export async function checkKnown(
   const found = await findParent(parent, parts);
   if (!found.ok)
     return found.error === "unknown" ? failed(input, parts, Date.now(), "token_invalid") : unavailable(null);
-  return await decide({ record: found.value, ref: refOf(parent), prepaid: null, token }, input, parts);
+  return await decide({ record: found.value, ref: refOf(parent), prepaid: null, token, proven: false }, input, parts);
 }
 
 async function checkKey(
@@ -140,7 +146,7 @@ async function checkKey(
   } else {
     counters.recordHits++;
   }
-  return await decide({ record, ref: hash, prepaid, token: null }, input, parts);
+  return await decide({ record, ref: hash, prepaid, token: null, proven: false }, input, parts);
 }
 
 /** Again with each newer record that comes to light. */
@@ -168,6 +174,14 @@ async function decideOn(subject: Subject, input: CheckInput, parts: CheckParts):
   if (judgement !== null) {
     refundPrepaid(asked, parts);
     return await uphold(judgement, asked, input, parts);
+  }
+  if (!subject.proven && isProofDue(token, input)) {
+    const unproven = await provePossession(token, input, parts.replayGuard);
+    if (unproven !== null) {
+      refundPrepaid(asked, parts);
+      return { ok: false, refusal: { ...unproven, record } };
+    }
+    subject.proven = true;
   }
   const outcome = input.look ? await confirm(asked, parts) : await admit(asked, parts);
   switch (outcome.outcome) {

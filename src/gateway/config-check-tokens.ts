@@ -2,6 +2,7 @@ import type { TokensConfig } from "../config.ts";
 import { MAX_TOKEN_TTL_SECONDS } from "../constants.ts";
 import { isIssuer } from "../tokens/issuer.ts";
 import { checkLimits } from "./config-check-limits.ts";
+import { checkTrust } from "./config-check-trust.ts";
 import type { Findings } from "./config-findings.ts";
 
 /** What `tokens` says, looked at on its own. */
@@ -13,12 +14,18 @@ const KEYS: readonly (keyof TokensConfig)[] = [
   "ttlSeconds",
   "exchangeLimit",
   "defaultUpstream",
+  "trust",
 ];
 
 /** A signing key that is never replaced is one that nobody knows how to replace. */
 const MAX_ROTATION_DAYS = 365;
 
-export function checkTokens(findings: Findings, value: unknown, upstreams: ReadonlySet<string>): void {
+export interface TokensContext {
+  readonly upstreamNames: ReadonlySet<string>;
+  readonly planNames: ReadonlySet<string>;
+}
+
+export function checkTokens(findings: Findings, value: unknown, { upstreamNames, planNames }: TokensContext): void {
   const fields = findings.object("tokens", value, KEYS);
   if (fields === null) return;
   const { issuer, defaultUpstream, exchangeLimit } = fields;
@@ -30,8 +37,9 @@ export function checkTokens(findings: Findings, value: unknown, upstreams: Reado
   findings.optionalOneOf("tokens.algorithm", fields["algorithm"], ["ES256", "Ed25519", "RS256"]);
   findings.optionalInteger("tokens.rotationDays", fields["rotationDays"], 1, MAX_ROTATION_DAYS);
   findings.optionalInteger("tokens.ttlSeconds", fields["ttlSeconds"], 1, MAX_TOKEN_TTL_SECONDS);
-  if (defaultUpstream !== undefined && !(typeof defaultUpstream === "string" && upstreams.has(defaultUpstream)))
+  if (defaultUpstream !== undefined && !(typeof defaultUpstream === "string" && upstreamNames.has(defaultUpstream)))
     findings.add("tokens.defaultUpstream", "names no upstream");
+  checkTrust(findings, "tokens.trust", fields["trust"], { planNames, ownIssuer: issuer });
   if (exchangeLimit !== undefined && exchangeLimit !== false) {
     const limit = findings.object("tokens.exchangeLimit", exchangeLimit, ["limit", "window"]);
     if (limit !== null)

@@ -38,15 +38,17 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
   }
   checkAudiences(findings, upstreams);
   const planLimitNames = new Set<string>();
+  const planNames = new Set<string>();
   for (const [name, limits] of findings.entries("plans", fields["plans"] ?? {})) {
     findings.name(`plans.${name}`, name);
+    planNames.add(name);
     for (const limit of checkLimits(findings, `plans.${name}`, limits)) planLimitNames.add(limit);
   }
   const upstreamNames = new Set(upstreams.map(([name]) => name));
   for (const [index, route] of findings.list("routes", fields["routes"] ?? []).entries()) {
     checkRoute(findings, `routes[${index}]`, route, { upstreamNames, planLimitNames });
   }
-  if (fields["tokens"] !== undefined) checkTokens(findings, fields["tokens"], upstreamNames);
+  if (fields["tokens"] !== undefined) checkTokens(findings, fields["tokens"], { upstreamNames, planNames });
   return findings.errors;
 }
 

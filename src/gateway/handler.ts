@@ -89,6 +89,7 @@ async function serve(journey: Journey, route: CompiledRoute, surroundings: Surro
       facts: bindingFacts(journey.incoming, clientIp, fields.get("origin") ?? null),
       budget: { address: clientIp },
       demand: demandOf(route),
+      possession: { via: credential.value.via, proof: fields.get("dpop") ?? null, method: journey.method, url },
       cost: route.cost,
       look: false,
       routeLimits: route.limits,
@@ -140,11 +141,13 @@ function isKeyInUrl(url: string, presentedKey: string, keyInQuery: string | null
 function prepare({ fields, url }: Journey, route: CompiledRoute, credential: Credential | null): Survey | Problem {
   const survey = surveyFields(fields, credential?.presentedKey ?? null);
   if (!survey.ok) return survey.error;
+  // Its proof is for this door, and for nobody behind it.
+  const isProof = credential?.via === "dpop" && fields.has("dpop");
   if (credential !== null && isKeyInUrl(url, credential.presentedKey, route.keyInQuery)) return KEY_IN_URL;
   if (isDeclaredTooLarge(fields.get("content-length"), route.maxBodyBytes)) {
     return { code: "body_too_large", detail: `The body is larger than ${route.maxBodyBytes} bytes.` };
   }
-  return survey.value;
+  return isProof ? { ...survey.value, withheld: [...survey.value.withheld, "dpop"] } : survey.value;
 }
 
 interface Sending {

@@ -37,6 +37,7 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
     shield: new FailureShield(env.FAILURE_SHIELD),
     meters:
       config.leaseBrokers === false ? homeMeters(env) : brokeredMeters(env, { shards: shardsOf(config), location }),
+    replayGuard: env.REPLAY_GUARD,
     store: env.KEYS,
     prefixes: table.prefixes,
     importedKeys: table.importedKeys,

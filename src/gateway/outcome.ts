@@ -25,6 +25,8 @@ export interface Refusal {
   readonly retryAfterSeconds?: number;
   /** Names of the limits that refused. */
   readonly violated?: readonly string[];
+  /** With `dpop_nonce_required`. */
+  readonly dpopNonce?: string;
   /** With `scope_insufficient`. */
   readonly requiredScopes?: readonly string[];
   /** Limits to show with a 429. Empty on 401 and 403. */

@@ -1,4 +1,4 @@
-import { MAX_COST, MAX_SCOPE_CHARACTERS, MAX_SCOPES, MAX_URI_BYTES } from "../constants.ts";
+import { MAX_COST, MAX_PROOF_CHARACTERS, MAX_SCOPE_CHARACTERS, MAX_SCOPES, MAX_URI_BYTES } from "../constants.ts";
 import type { FieldError } from "../http/problem.ts";
 import type { EdgeRecord } from "../keys/record.ts";
 import { isScope } from "../keys/scopes.ts";
@@ -10,6 +10,7 @@ import type { CompiledRoute } from "./compiled-route.ts";
 import { INVALID_DETAIL } from "./judge.ts";
 import type { Refusal } from "./outcome.ts";
 import type { Isolate } from "./isolate.ts";
+import type { Possession } from "./prove-possession.ts";
 
 /** Checking a key without the proxy: the question, the same check as everyone's, the answer in words that a program reads. */
 
@@ -25,6 +26,9 @@ export interface VerifyInput {
   readonly method?: string;
   readonly path?: string;
   readonly host?: string;
+  /** The field `DPoP` of a request that came with `Authorization: DPoP`, for the method `method` and the whole URL `url`. */
+  readonly dpop?: string;
+  readonly url?: string;
 }
 
 export interface VerifyAnswer {
@@ -37,6 +41,11 @@ export interface VerifyAnswer {
   readonly workspace?: string;
   readonly environment?: string;
   readonly scopes?: readonly string[];
+  /** Of a token: its `jti`, and whom it is for. */
+  readonly tokenId?: string;
+  readonly audience?: string;
+  /** With `dpop_nonce_required`: for the answer's `DPoP-Nonce`. */
+  readonly dpopNonce?: string;
   readonly metadata?: Readonly<Record<string, unknown>>;
   /** When the key stops by itself: RFC 3339, or `null` for never. */
   readonly expiresAt?: string | null;
@@ -60,7 +69,16 @@ export interface Verification {
   readonly answer: VerifyAnswer;
 }
 
-const TEXT_LIMITS = { ip: 64, origin: 512, country: 2, method: 16, path: MAX_URI_BYTES, host: 256 } as const;
+const TEXT_LIMITS = {
+  ip: 64,
+  origin: 512,
+  country: 2,
+  method: 16,
+  path: MAX_URI_BYTES,
+  host: 256,
+  dpop: MAX_PROOF_CHARACTERS,
+  url: MAX_URI_BYTES,
+} as const;
 const KNOWN = new Set(["key", "scopes", "cost", ...Object.keys(TEXT_LIMITS)]);
 
 /** From outside, so everything is looked at. Unknown members are refused: a misspelt `scopes` must not mean "no scopes". */
@@ -123,6 +141,7 @@ export async function verify(input: VerifyInput, context: VerifyContext, isolate
         audience: matched?.upstream.audience ?? null,
         takesExchangeOnly: false,
       },
+      possession: possessionOf(input),
       cost: input.cost ?? matched?.cost ?? 1,
       look: input.cost === 0,
       routeLimits: matched?.limits ?? [],
@@ -132,6 +151,10 @@ export async function verify(input: VerifyInput, context: VerifyContext, isolate
     isolate.parts,
   );
   return { outcome, route: matched, answer: answerOf(outcome) };
+}
+
+function possessionOf({ dpop, method = "GET", url = "" }: VerifyInput): Possession {
+  return { via: dpop === undefined ? "bearer" : "dpop", proof: dpop ?? null, method, url };
 }
 
 /** Where the key is to be good: at a route, at none in particular, or why not at all. */
@@ -153,10 +176,11 @@ function findPlace(
 
 function answerOf(outcome: CheckOutcome): VerifyAnswer {
   if (outcome.ok) {
-    const { record, limits } = outcome.admission;
-    return { valid: true, code: "valid", ...identityOf(record), limits: limits.map(showLimit) };
+    const { record, token, limits } = outcome.admission;
+    const presented = token === null ? {} : { tokenId: token.claims.jti, audience: token.claims.aud };
+    return { valid: true, code: "valid", ...identityOf(record), ...presented, limits: limits.map(showLimit) };
   }
-  const { code, detail, record, limits, retryAfterSeconds } = outcome.refusal;
+  const { code, detail, record, limits, retryAfterSeconds, dpopNonce } = outcome.refusal;
   return {
     valid: false,
     code,
@@ -165,6 +189,7 @@ function answerOf(outcome: CheckOutcome): VerifyAnswer {
     ...(record === null || code === "key_invalid" ? {} : identityOf(record)),
     limits: (limits ?? []).map(showLimit),
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    ...(dpopNonce === undefined ? {} : { dpopNonce }),
   };
 }
 

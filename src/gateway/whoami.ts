@@ -26,6 +26,12 @@ export async function whoami(request: Request, { isolate, ctx }: Surroundings): 
         audience: null,
         takesExchangeOnly: true,
       },
+      possession: {
+        via: credential.value.via,
+        proof: request.headers.get("DPoP"),
+        method: request.method,
+        url: request.url,
+      },
       cost: 0,
       look: true,
       routeLimits: [],

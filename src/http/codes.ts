@@ -12,6 +12,8 @@ export const PROBLEMS = {
   token_invalid: { status: 401, title: "Token not valid" },
   token_expired: { status: 401, title: "Token expired" },
   token_revoked: { status: 401, title: "Token revoked" },
+  dpop_proof_invalid: { status: 401, title: "DPoP proof not valid" },
+  dpop_nonce_required: { status: 401, title: "DPoP proof needs a nonce" },
   token_required: { status: 403, title: "Key must be exchanged for a token" },
   scope_insufficient: { status: 403, title: "Scope missing" },
   ip_not_allowed: { status: 403, title: "Address not allowed" },

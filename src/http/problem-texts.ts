@@ -100,6 +100,22 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
     operator: "The audit log says who revoked it: token.revoke or key.revoke_tokens.",
     example: "The token was revoked. Exchange the key for another.",
   },
+  dpop_proof_invalid: {
+    meaning:
+      "The token is bound to a key of its client (DPoP, RFC 9449), and the request does not prove that it holds that key: no proof, a proof for another request or by another key, one that was used before, or one that is too old.",
+    caller:
+      "Send the token as Authorization: DPoP <token>, with a header DPoP that holds a proof made for this method, this URL and this token. Let a library make it, a new one for each request. detail says what is wrong.",
+    operator:
+      "Proofs that were used before are retries by a proxy that repeats requests, or somebody who repeats what was overheard.",
+    example: "htm must be the method of the request.",
+  },
+  dpop_nonce_required: {
+    meaning:
+      "Whether the DPoP proof was used before cannot be told, since what remembers it started anew. A proof with the nonce of this answer can be told.",
+    caller: "Make the proof again with the nonce of the header DPoP-Nonce. Libraries do it by themselves.",
+    operator: "Nothing: it happens for some minutes after a pause or a deployment.",
+    example: "Make the proof again, with the nonce of this answer.",
+  },
   token_required: {
     meaning: "The key's policy says exchangeOnly: the key opens nothing but the token endpoint.",
     caller: "Exchange the key at /_latchkey/oauth/token, and send the token as Authorization: Bearer.",

@@ -1,3 +1,4 @@
+import { PROOF_ALGORITHMS } from "../tokens/proof-algorithms.ts";
 import type { LimitView } from "../limits/limit.ts";
 import { PROBLEMS } from "./codes.ts";
 import type { ProblemCode } from "./codes.ts";
@@ -13,6 +14,8 @@ export interface Problem {
   readonly retryAfterSeconds?: number;
   /** Names of the limits that refused. */
   readonly violated?: readonly string[];
+  /** With `dpop_nonce_required`. */
+  readonly dpopNonce?: string;
   /** With `scope_insufficient`. */
   readonly requiredScopes?: readonly string[];
   /** Shown with a 429 alone: on 401 and 403 they would tell whether a key exists. */
@@ -93,6 +96,7 @@ function problemHeaders(problem: Problem, context: ProblemContext): Headers {
     headers.set(RATE_LIMIT_POLICY, limits.policy);
     headers.set(RATE_LIMIT, limits.state);
   }
+  if (problem.dpopNonce !== undefined) headers.set("DPoP-Nonce", problem.dpopNonce);
   if (problem.allow !== undefined) headers.set("Allow", problem.allow.join(", "));
   return headers;
 }
@@ -106,11 +110,20 @@ function challengeFor(problem: Problem, realm: string): string | null {
     case "credential_conflict":
     case "credential_in_query":
       return `${base}, error="invalid_request"`;
+    case "dpop_proof_invalid":
+      return dpopChallenge(realm, "invalid_dpop_proof");
+    case "dpop_nonce_required":
+      return dpopChallenge(realm, "use_dpop_nonce");
     case "scope_insufficient":
       return `${base}, error="insufficient_scope", scope="${quoted((problem.requiredScopes ?? []).join(" "))}"`;
     default:
       return PROBLEMS[problem.code].status === 401 ? `${base}, error="invalid_token"` : null;
   }
+}
+
+/** RFC 9449 §7.1. */
+function dpopChallenge(realm: string, error: string): string {
+  return `DPoP realm="${quoted(realm)}", error="${error}", algs="${PROOF_ALGORITHMS.join(" ")}"`;
 }
 
 /** The inside of a quoted-string: RFC 9110 §5.6.4. What cannot stand in a header is left out. */

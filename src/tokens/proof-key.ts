@@ -1,6 +1,7 @@
 import { calculateJwkThumbprint, importJWK, type JWK } from "jose";
 import { PROOF_KEY_CACHE_ENTRIES } from "../constants.ts";
 import { err, ok, type Result } from "../result.ts";
+import { PROOF_ALGORITHMS } from "./proof-algorithms.ts";
 
 /** The public key that a DPoP proof brings along in its header. */
 
@@ -10,9 +11,6 @@ export interface ProofKey {
   /** RFC 7638 thumbprint, SHA-256. */
   readonly jkt: string;
 }
-
-/** Named in metadata as `dpop_signing_alg_values_supported`: asymmetric ones alone. */
-export const PROOF_ALGORITHMS: readonly string[] = ["ES256", "ES384", "Ed25519", "EdDSA", "PS256", "RS256"];
 
 /** RFC 7518 §6.2.2, §6.3.2, §6.4.1, RFC 8037: members of a key that is not public. */
 const PRIVATE_MEMBERS: readonly string[] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];

@@ -51,7 +51,8 @@ export async function tryIt(send: Fetch, credential: string, path = "/anything")
     return 200;
   }
   // A problem document.
-  return String(((await response.json()) as { readonly code?: unknown }).code);
+  const problem: unknown = await response.json();
+  return String(typeof problem === "object" && problem !== null && "code" in problem ? problem.code : response.status);
 }
 
 /** A part of a JWT, as an object. */

@@ -27,6 +27,8 @@ export function useInput(presentedKey: string, request: Request, { isolate, ctx 
     facts: requestFacts(request),
     budget: { address: clientIpOf(request) },
     demand: ANYWHERE,
+    // What is minted from it is bound to the same key, and asks for the proof of that.
+    possession: "not asked",
     cost: 1,
     look: false,
     routeLimits: exchangeLimits(isolate.config),

@@ -1,5 +1,5 @@
 import { TOKEN_ID_PREFIX } from "../../constants.ts";
-import { check, type CheckOutcome } from "../../gateway/check.ts";
+import { check, checkKnown, type CheckOutcome } from "../../gateway/check.ts";
 import type { Admission } from "../../gateway/outcome.ts";
 import { newId } from "../../platform/ids.ts";
 import { err, ok, type Result } from "../../result.ts";
@@ -14,6 +14,7 @@ import { recordExchange } from "./exchange-event.ts";
 import { readForm } from "./form.ts";
 import { type OAuthError, toAnswer, toErrorAnswer } from "./oauth-answer.ts";
 import { fromRefusal, look, type Look, useInput } from "./presented.ts";
+import { identifyWorkload } from "./workload.ts";
 import { findTarget } from "./target.ts";
 import { ACCESS_TOKEN_TYPE, type PresentedToken, readTokenRequest, type TokenRequest } from "./token-request.ts";
 
@@ -62,14 +63,15 @@ interface Subject {
   readonly ttlSeconds: number | null;
 }
 
-async function checkSubject(
-  { subject }: TokenRequest,
-  { request, surroundings }: Call,
-): Promise<Result<Subject, OAuthError>> {
+async function checkSubject({ subject }: TokenRequest, call: Call): Promise<Result<Subject, OAuthError>> {
+  const { request, surroundings } = call;
+  const { parts } = surroundings.isolate;
   const input = useInput(subject.token, request, surroundings);
-  if (subject.kind === "credential")
-    return ok({ checked: await check(input, surroundings.isolate.parts), ttlSeconds: null });
-  return err({ error: "invalid_request", description: "The subject token is of no issuer that is trusted here." });
+  if (subject.kind === "credential") return ok({ checked: await check(input, parts), ttlSeconds: null });
+  const workload = await identifyWorkload(subject.token, call);
+  if (!workload.ok) return workload;
+  // From here on it goes the way of a key.
+  return ok({ checked: await checkKnown(workload.value, null, input, parts), ttlSeconds: workload.value.ttlSeconds });
 }
 
 /** With `client_credentials` what was presented is the client's own secret (RFC 6749 §5.2). */

@@ -1,0 +1,79 @@
+import { Buffer } from "node:buffer";
+import type { VerifiedToken } from "../tokens/verified-token.ts";
+import { type ProofFault, useProof } from "../tokens/use-proof.ts";
+import type { CheckInput } from "./check.ts";
+import type { Credential } from "./credential.ts";
+import { TOKEN_DETAILS } from "./judge-token.ts";
+import type { Refusal } from "./outcome.ts";
+
+/**
+ * Step 5 for a token that is bound to its holder: a proof by the client's key (RFC 9449 §7.1), the client's certificate (RFC 8705 §3).
+ * Before anything is charged, and once: a proof is used up by being checked.
+ */
+
+/** How a request shows that its token is its own. */
+export interface Possession {
+  readonly via: Credential["via"];
+  /** The field `DPoP`. */
+  readonly proof: string | null;
+  readonly method: string;
+  readonly url: string;
+}
+
+type Guard = Env["REPLAY_GUARD"];
+
+/** Nothing is asked of most requests, and nothing is awaited for them. */
+export function isProofDue(token: VerifiedToken | null, { possession }: Pick<CheckInput, "possession">): boolean {
+  if (possession === "not asked") return false;
+  return possession.via === "dpop" || token?.claims.cnf !== undefined;
+}
+
+/** Why the token may not be used by this request, or `null`. */
+export async function provePossession(
+  token: VerifiedToken | null,
+  { presentedKey, possession, facts }: Pick<CheckInput, "presentedKey" | "possession" | "facts">,
+  guard: Guard,
+): Promise<Omit<Refusal, "record"> | null> {
+  if (possession === "not asked") return null;
+  const bound = token?.claims.cnf;
+  if (bound?.["x5t#S256"] !== undefined && bound["x5t#S256"] !== thumbprintOf(facts)) {
+    return { code: "token_invalid", detail: "The token is bound to a client certificate, and this is not it." };
+  }
+  const jkt = bound?.jkt;
+  if (jkt === undefined) {
+    // Who means it to be bound is told that it is not, and not let in by a token that anyone could use.
+    return possession.via === "dpop" ? { code: "token_invalid", detail: TOKEN_DETAILS.token_invalid } : null;
+  }
+  if (possession.via !== "dpop") {
+    const detail = "The token is bound to a client key: send it as Authorization: DPoP, with a proof.";
+    return { code: "dpop_proof_invalid", detail };
+  }
+  const { proof, method, url } = possession;
+  const used = await useProof(
+    { proof, method, url, accessToken: presentedKey, expectedJkt: jkt, now: Date.now() },
+    guard,
+  );
+  return used.ok ? null : refusalOf(used.error);
+}
+
+function thumbprintOf(facts: CheckInput["facts"]): string | null {
+  const hex = facts?.certificateSha256 ?? null;
+  return hex === null ? null : Buffer.from(hex, "hex").toString("base64url");
+}
+
+function refusalOf(fault: ProofFault): Omit<Refusal, "record"> {
+  switch (fault.kind) {
+    case "invalid_dpop_proof":
+      return { code: "dpop_proof_invalid", detail: fault.detail };
+    case "use_dpop_nonce":
+      return {
+        code: "dpop_nonce_required",
+        detail: "Make the proof again, with the nonce of this answer.",
+        dpopNonce: fault.nonce,
+      };
+    case "unavailable": {
+      const detail = "Whether the proof was used before cannot be told right now. Nothing was charged; try again.";
+      return { code: "verification_unavailable", detail, retryAfterSeconds: 1 };
+    }
+  }
+}
