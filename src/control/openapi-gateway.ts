@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import { MAX_COST, MAX_PRESENTED_KEY_CHARACTERS, MAX_VERIFY_BATCH } from "../constants.ts";
+import { MAX_COST, MAX_TOKEN_CHARACTERS, MAX_VERIFY_BATCH } from "../constants.ts";
 import type { ProblemCode } from "../http/codes.ts";
 import { environmentSchema, recordKindSchema, scopeSchema, sentTimeSchema, statusSchema } from "./schemas/common.ts";
 import { bindingsSchema, policySchema } from "./schemas/key.ts";
@@ -25,6 +25,12 @@ const KEY_PROBLEMS: readonly ProblemCode[] = [
   "key_revoked",
   "key_disabled",
   "key_not_yet_valid",
+  "token_invalid",
+  "token_expired",
+  "token_revoked",
+  "token_required",
+  "dpop_proof_invalid",
+  "dpop_nonce_required",
   "ip_not_allowed",
   "origin_not_allowed",
   "country_not_allowed",
@@ -51,7 +57,7 @@ const limitStateSchema = z
 
 const verifyInput = z
   .object({
-    key: z.string().max(MAX_PRESENTED_KEY_CHARACTERS).openapi({ description: "The key as its bearer presented it." }),
+    key: z.string().max(MAX_TOKEN_CHARACTERS).openapi({ description: "The key or token as its bearer presented it." }),
     scopes: z.array(scopeSchema).optional().openapi({ description: "What the key must cover." }),
     cost: z
       .int()
@@ -68,6 +74,11 @@ const verifyInput = z
       .optional()
       .openapi({ description: "With `path`: the route's scopes, cost and limits apply.", example: "GET" }),
     path: z.string().optional().openapi({ example: "/reports/7" }),
+    dpop: z
+      .string()
+      .optional()
+      .openapi({ description: "The field `DPoP` that came with `Authorization: DPoP`, for `method` and `url`." }),
+    url: z.string().optional().openapi({ description: "With `dpop`: the whole URL that was called." }),
   })
   .openapi("Verification", { example: { key: "<the key>", scopes: ["reports:read"] } });
 
@@ -81,6 +92,12 @@ const verifyAnswer = z
     workspace: z.string().optional(),
     environment: environmentSchema.optional(),
     scopes: z.array(z.string()).optional(),
+    tokenId: z.string().optional().openapi({ description: "Of a token: its `jti`." }),
+    audience: z.string().optional().openapi({ description: "Of a token: whom it is for. Compare it with yourself." }),
+    dpopNonce: z
+      .string()
+      .optional()
+      .openapi({ description: "With `dpop_nonce_required`: for your answer's `DPoP-Nonce`." }),
     metadata: z.record(z.string(), z.unknown()).optional().openapi({ type: "object", additionalProperties: true }),
     expiresAt: sentTimeSchema.nullable().optional(),
     limits: z.array(limitStateSchema),

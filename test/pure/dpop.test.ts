@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { MAX_PROOF_CHARACTERS, MAX_PROOF_ID_CHARACTERS, PROOF_WINDOW_SECONDS } from "../../src/constants.ts";
 import { digestKey } from "../../src/keys/digest.ts";
 import { checkProof, type ProofInput } from "../../src/tokens/dpop.ts";
-import { PROOF_ALGORITHMS } from "../../src/tokens/proof-key.ts";
+import { PROOF_ALGORITHMS } from "../../src/tokens/proof-algorithms.ts";
 
 const NOW = Date.UTC(2026, 10, 23, 12, 0, 0);
 const URL_ASKED = "https://api.example.com/v1/things";
