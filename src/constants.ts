@@ -231,9 +231,6 @@ export const MAX_SIGNATURE_AGE_SECONDS = 300;
 /** All signatures are remembered as long as the longest policy asks: a policy may change between two uses. */
 export const SIGNATURE_MEMORY_MS = MAX_SIGNATURE_AGE_SECONDS * 1_000 + 2 * SIGNATURE_SKEW_MS;
 
-/** A token's longest life; what policies and routes say is cut to it. */
-export const MAX_TOKEN_TTL_SECONDS = 3_600;
-
 /**
  * A copy of the signing keys stands as long as a lease, so that an emergency rotation keeps the same promise as a revocation. A replica
  * hands on what is left of its own copy, and renews it so long before the end; an isolate, nearer to its end, does not wait either.

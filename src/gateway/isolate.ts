@@ -31,6 +31,7 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
   if (!compiled.ok) return compiled;
   const table = compiled.value;
   const location = (): string | null => isolate.location;
+  const tokenKeys = createTokenKeys(config, env.SIGNING_KEYS, location);
   const parts: CheckParts = {
     book: new LeaseBook(),
     cache: new RecordCache(),
@@ -49,7 +50,7 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
     table,
     parts,
     trust: createTrust(config),
-    tokenKeys: createTokenKeys(config, env.SIGNING_KEYS, location),
+    tokenKeys,
     location: null,
   };
   return { ok: true, value: isolate };

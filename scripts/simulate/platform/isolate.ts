@@ -52,6 +52,7 @@ export class SimulatedIsolate {
           audience: null,
           takesExchangeOnly: false,
         },
+        possession: "not asked",
         cost,
         look: false,
         routeLimits: [],
