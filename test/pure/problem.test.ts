@@ -63,7 +63,12 @@ describe("every refusal", () => {
       ["scope_insufficient", 'Bearer realm="latchkey", error="insufficient_scope", scope="a:read b:write"'],
     ]);
     const invalid = ["key_invalid", "key_expired", "key_revoked", "key_disabled", "key_not_yet_valid"] as const;
-    for (const code of invalid) expected.set(code, 'Bearer realm="latchkey", error="invalid_token"');
+    const tokens = ["token_invalid", "token_expired", "token_revoked"] as const;
+    for (const code of [...invalid, ...tokens]) expected.set(code, 'Bearer realm="latchkey", error="invalid_token"');
+    // RFC 9449 §7.1.
+    const algorithms = 'algs="ES256 ES384 Ed25519 EdDSA PS256 RS256"';
+    expected.set("dpop_proof_invalid", `DPoP realm="latchkey", error="invalid_dpop_proof", ${algorithms}`);
+    expected.set("dpop_nonce_required", `DPoP realm="latchkey", error="use_dpop_nonce", ${algorithms}`);
     for (const code of CODES) {
       const challenge = answer(code, { requiredScopes: ["a:read", "b:write"] }).headers.get("www-authenticate");
       expect(challenge, code).toBe(expected.get(code) ?? null);
