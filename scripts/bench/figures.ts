@@ -37,6 +37,7 @@ export interface Figures {
     readonly throughputLatchkeyOverHono: number | null;
     readonly cpuNaiveOverLatchkey: number | null;
     readonly cpuGarbageOverLatchkey: number | null;
+    readonly cpuTokenOverLatchkey: number | null;
     /** What the contract's promises cost by themselves: what bounds the first ratio. */
     readonly cpuPromisesOverHono: number | null;
   };
@@ -86,6 +87,7 @@ export function toFigures(all: Results): Figures {
       throughputLatchkeyOverHono: known(throughputLatchkeyOverHono.median),
       cpuNaiveOverLatchkey: known(ratio("naive", "latchkey", cpu).median),
       cpuGarbageOverLatchkey: known(ratio("garbage", "latchkey", cpu).median),
+      cpuTokenOverLatchkey: known(ratio("token", "latchkey", cpu).median),
       cpuPromisesOverHono: known(ratio("promises", "hono", cpu).median),
     },
     ratioSpreads: { cpuLatchkeyOverHono, throughputLatchkeyOverHono },

@@ -2,7 +2,8 @@ import path from "node:path";
 import { digestKey } from "../../src/keys/digest.ts";
 import { bundleEntry } from "./bundle.ts";
 import type { Candidate, Running } from "./candidate.ts";
-import { importKeys, issueKey, revokeKey } from "./control.ts";
+import { FULL_KEY, importKeys, issueKey, revokeKey } from "./control.ts";
+import { exchangeKey, exchangeRequest } from "./exchange.ts";
 import { GATEWAY_SERVICE, startGateway } from "./gateway.ts";
 import type { Gateway, GatewayOptions } from "./gateway.ts";
 import { keyedRequest, newKey } from "./keyed-request.ts";
@@ -23,6 +24,12 @@ const COLD_KEYS = 1_200;
 /** A Worker of another team that asks before it answers; and the same without asking. */
 const CALLER = path.join(import.meta.dirname, "workers/caller-worker.ts");
 
+/** In place of the usual one, which would refuse the eleventh in a second. */
+const EXCHANGE_LIMITS = [
+  ...FULL_KEY.limits,
+  { name: "token-exchange", limit: 100_000_000, window: "minute", kind: "rate" },
+];
+
 const SITUATIONS: readonly Situation[] = [
   {
     name: "latchkey",
@@ -31,6 +38,25 @@ const SITUATIONS: readonly Situation[] = [
     prepare: async (gateway) => {
       const { key } = await issueKey(gateway, {});
       return { requests: [keyedRequest(key)], expectedStatus: 200 };
+    },
+  },
+  {
+    name: "token",
+    about:
+      "the same with a token in the key's place: its digest in place of the key's, what was verified is remembered",
+    floor: "hono",
+    prepare: async (gateway) => {
+      const { key } = await issueKey(gateway, { policy: { tokenTtlSeconds: 3_600 } });
+      return { requests: [keyedRequest(await exchangeKey(gateway, key))], expectedStatus: 200 };
+    },
+  },
+  {
+    name: "exchange",
+    about: "a key is exchanged for a token: form, key, lease, limits, ES256 signature, event; nothing is forwarded",
+    floor: "jose-sign",
+    prepare: async (gateway) => {
+      const { key } = await issueKey(gateway, { limits: EXCHANGE_LIMITS });
+      return { requests: [exchangeRequest(key)], expectedStatus: 200 };
     },
   },
   {

@@ -12,6 +12,8 @@ const ADDED_P50_MAX_MS = 0.15;
 const ADDED_P99_MAX_MS = 1;
 const GARBAGE_OVER_FORWARDED_MAX = 0.5;
 const NAIVE_OVER_LATCHKEY_MIN = 4;
+const TOKEN_OVER_LATCHKEY_MAX = 1.1;
+const EXCHANGES_PER_CORE_SECOND_MIN = 500;
 
 /** Per 1,000 warm requests on a hot key. */
 const KV_READS_MAX = 2;
@@ -32,6 +34,7 @@ function atLeast(name: string, value: number | null, limit: number): Target[] {
 /** Times: they need a machine that has nothing else to do. */
 export function timeTargets({ ratios, addedMs, candidates, failures }: Figures): readonly Target[] {
   const own = candidates["latchkey"]?.addedCpuMicros ?? null;
+  const exchangeMicros = candidates["exchange"]?.cpuMicrosPerRequest;
   const peers = Object.entries(candidates).filter(([, { family }]) => family === "peer");
   return [
     ...atMost("processor time, latchkey ÷ hono", ratios.cpuLatchkeyOverHono, CPU_OVER_HONO_MAX),
@@ -40,6 +43,12 @@ export function timeTargets({ ratios, addedMs, candidates, failures }: Figures):
     ...atMost("added latency at a low rate, p99", addedMs.p99, ADDED_P99_MAX_MS, " ms"),
     ...atMost("processor time, garbage ÷ latchkey", ratios.cpuGarbageOverLatchkey, GARBAGE_OVER_FORWARDED_MAX),
     ...atLeast("processor time, naive ÷ latchkey", ratios.cpuNaiveOverLatchkey, NAIVE_OVER_LATCHKEY_MIN),
+    ...atMost("processor time, token ÷ latchkey", ratios.cpuTokenOverLatchkey, TOKEN_OVER_LATCHKEY_MAX),
+    ...atLeast(
+      "exchanges in a second of one core",
+      exchangeMicros === undefined ? null : 1_000_000 / exchangeMicros,
+      EXCHANGES_PER_CORE_SECOND_MIN,
+    ),
     ...Object.entries(failures).map(([name, failure]) => ({
       name: `${name} answers as it must`,
       wanted: "always",
