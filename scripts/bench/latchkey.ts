@@ -1,9 +1,10 @@
 import path from "node:path";
 import { digestKey } from "../../src/keys/digest.ts";
+import { exchangeKey } from "../lab/exchange.ts";
 import { bundleEntry } from "./bundle.ts";
 import type { Candidate, Running } from "./candidate.ts";
 import { FULL_KEY, importKeys, issueKey, revokeKey } from "./control.ts";
-import { exchangeKey, exchangeRequest } from "./exchange.ts";
+import { exchangeRequest } from "./exchange.ts";
 import { GATEWAY_SERVICE, startGateway } from "./gateway.ts";
 import type { Gateway, GatewayOptions } from "./gateway.ts";
 import { keyedRequest, newKey } from "./keyed-request.ts";
@@ -47,7 +48,7 @@ const SITUATIONS: readonly Situation[] = [
     floor: "hono",
     prepare: async (gateway) => {
       const { key } = await issueKey(gateway, { policy: { tokenTtlSeconds: 3_600 } });
-      return { requests: [keyedRequest(await exchangeKey(gateway, key))], expectedStatus: 200 };
+      return { requests: [keyedRequest(await exchangeKey(gateway.url, key))], expectedStatus: 200 };
     },
   },
   {

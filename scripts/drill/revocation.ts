@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { REVOCATION_BOUND_SECONDS } from "../../src/constants.ts";
 import type { Edge } from "../lab/edges.ts";
+import { exchangeKey } from "../lab/exchange.ts";
 import { figure } from "../report/table.ts";
 import { isAdmitted, kindOf } from "./client.ts";
 import type { Client, Seen } from "./client.ts";
@@ -8,7 +9,10 @@ import { waitFor } from "./load.ts";
 import type { Drill, DrillContext, Lab, Outcome } from "./drill.ts";
 import { atLeast, atMost, exactly, judgeSpeed, percentile, spreadOf, spreadText } from "./figures.ts";
 
-/** Keys are revoked one after the other while clients use each of them on every isolate, until all refuse it. */
+/**
+ * Keys are revoked one after the other while clients use each of them, and a token of it, by turns on every isolate, until all refuse
+ * both.
+ */
 
 const BOUND_MS = REVOCATION_BOUND_SECONDS * 1_000;
 const STRICT_BOUND_MS = 100;
@@ -17,6 +21,8 @@ const PROBE_EVERY_MS = 200;
 const STRICT_PROBE_EVERY_MS = 20;
 /** How long a key is in use before it is revoked: leases are of every age by then. */
 const WARM_MS = { from: 1_000, to: 4_000 };
+/** Two of each: by turns key and token. */
+const WARM_ADMISSIONS = 4;
 /** Clients go on for so long after the last isolate refused: a key must not come back. */
 const AFTERWARDS_MS = 1_000;
 /** An isolate that admits for longer has missed the bound; it is not waited for. One that does not answer is, for a while. */
@@ -61,7 +67,7 @@ interface Subject {
 
 export const revocation: Drill = {
   name: "revocation",
-  breaks: "Keys in use on every isolate are revoked, one after the other, under load",
+  breaks: "Keys in use on every isolate, and tokens of them, are revoked, one after the other, under load",
   seconds: { full: 170, quick: 12 },
   run,
 };
@@ -118,11 +124,11 @@ async function live({ subject, lab, random, seen, pulse }: Life): Promise<void> 
   const { edges, client, api } = lab;
   const warmMs = WARM_MS.from + random() * (WARM_MS.to - WARM_MS.from);
   const issued = await api.issue(subject.strict ? { policy: { strict: true } } : {});
+  const credentials = [issued.key, await exchangeKey(edges.home.url, issued.key)];
   const revoked = Promise.withResolvers<undefined>();
   const probes = edges.edges.map(async (edge, index) => {
     const watch = subject.watches[index];
     if (watch === undefined) throw new RangeError("an isolate without a watch");
-    const { key } = issued;
     await probe({
       subject,
       watch,
@@ -130,13 +136,16 @@ async function live({ subject, lab, random, seen, pulse }: Life): Promise<void> 
       client,
       seen,
       pulse,
-      key,
+      credentials,
       revoked: revoked.promise,
       phaseMs: random() * PROBE_EVERY_MS,
     });
   });
   await sleep(warmMs);
-  await waitFor(() => subject.watches.every((watch) => watch.admittedBefore >= 2), { forMs: SILENCE_MS, everyMs: 20 });
+  await waitFor(() => subject.watches.every((watch) => watch.admittedBefore >= WARM_ADMISSIONS), {
+    forMs: SILENCE_MS,
+    everyMs: 20,
+  });
   ({ answeredAt: subject.revokedAt } = await api.revoke(issued.id));
   revoked.resolve(undefined);
   await Promise.all(probes);
@@ -149,16 +158,27 @@ interface Probe {
   readonly client: Client;
   readonly seen: Record<string, number>;
   readonly pulse: Pulse;
-  readonly key: string;
+  /** The key and its token. */
+  readonly credentials: readonly string[];
   readonly revoked: Promise<undefined>;
   readonly phaseMs: number;
 }
 
 /** One client at one isolate. */
-async function probe({ subject, watch, edge, client, seen, pulse, key, revoked, phaseMs }: Probe): Promise<void> {
+async function probe({
+  subject,
+  watch,
+  edge,
+  client,
+  seen,
+  pulse,
+  credentials,
+  revoked,
+  phaseMs,
+}: Probe): Promise<void> {
   await sleep(phaseMs);
-  for (;;) {
-    const one = await client.send({ url: edge.url, key });
+  for (let turn = 0; ; turn++) {
+    const one = await client.send({ url: edge.url, key: credentials[turn % credentials.length] ?? "" });
     seen[kindOf(one)] = (seen[kindOf(one)] ?? 0) + 1;
     pulse.waitMs += SMOOTHING * (one.answeredAt - one.sentAt - pulse.waitMs);
     note(subject, watch, one);
@@ -204,7 +224,7 @@ function conclude({ subjects, seen, seconds, quick, waitMs }: Measured): Outcome
   const normal = lagsOf(subjects.filter(({ strict }) => !strict));
   const strict = lagsOf(subjects.filter((subject) => subject.strict));
   const watches = subjects.flatMap((subject) => subject.watches);
-  const cold = watches.filter(({ admittedBefore }) => admittedBefore < 2).length;
+  const cold = watches.filter(({ admittedBefore }) => admittedBefore < WARM_ADMISSIONS).length;
   const requests = Object.values(seen).reduce((sum, count) => sum + count, 0);
   const [refusal, last] = [spreadOf(normal.refusal), spreadOf(normal.lastAdmission)];
   const strictP50 = percentile(strict.refusal, 50);

@@ -132,6 +132,7 @@ function stands(account: Account, { policy, cost }: AdmitInput, now: number): bo
   const { lease, generation } = account;
   // A record that is older or newer than the lease's is another record: the meter says which counts.
   if (policy.mustAsk || lease.validUntil <= now || lease.generation !== generation) return false;
+  if (generation < lease.newestGeneration) return false;
   return covers(lease, account.limits ?? lease.limits, cost, now);
 }
 
@@ -157,7 +158,9 @@ async function ask(account: Account, input: AdmitInput, parts: AdmissionParts): 
   // A look is a renewal that someone waits for: it hands back what the recent rate does not need.
   const pledge =
     input.cost === 0 ? askToRenew(account.lease, asker) : askForRequest(account.lease, { ...asker, cost: input.cost });
-  const { answer, payment } = await exchange(account, pledge, parts, input.policy.mustAsk);
+  // Two brokers may be asked about one key, for itself and for its tokens; the other one may not know yet what this isolate knows.
+  const isOld = account.generation < account.lease.newestGeneration;
+  const { answer, payment } = await exchange(account, pledge, parts, input.policy.mustAsk || isOld);
   account.payment = payment;
   return { account, answer };
 }
@@ -200,6 +203,7 @@ async function exchange(
     oweAgain(lease, pledge);
     // What was granted on the old record stands no more.
     lease.validUntil = 0;
+    lease.newestGeneration = Math.max(lease.newestGeneration, answer.record.generation);
     return { answer, payment: null };
   }
   const payment = takeAnswer(lease, pledge, answer, Date.now());

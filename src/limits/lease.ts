@@ -32,6 +32,8 @@ export interface Lease {
   unreachableUntil: number;
   /** The generation of the record that was granted last. */
   generation: number;
+  /** The newest that anyone has told of: a record that is older is not admitted on, whoever nearby would still do so. */
+  newestGeneration: number;
   /** Someone will hand back what is left at the lease's end; past this moment that someone is gone. */
   releaseBy: number;
 }
@@ -70,6 +72,7 @@ export function newLease(): Lease {
     refusal: null,
     unreachableUntil: 0,
     generation: 0,
+    newestGeneration: 0,
     releaseBy: 0,
   };
 }
