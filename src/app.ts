@@ -1,5 +1,6 @@
 import { waitUntil } from "cloudflare:workers";
 import { Hono } from "hono";
+import { rotateSigningKeys, signingStatus } from "../durable-objects/signing-keys/client.ts";
 import { queryUsage } from "../durable-objects/usage-ledger/client.ts";
 import { identifyCaller } from "./control/caller.ts";
 import { requireScope } from "./control/problem.ts";
@@ -23,16 +24,31 @@ import type { Call } from "./tokens/oauth/call.ts";
 import { answerIntrospection } from "./tokens/oauth/introspection.ts";
 import { answerRevocation } from "./tokens/oauth/revocation.ts";
 import { answerToken } from "./tokens/oauth/token-endpoint.ts";
+import { signingPolicyOf } from "./tokens/signing-keys.ts";
+import {
+  answerJwks,
+  answerResourceMetadata,
+  answerServerMetadata,
+  answerWellKnownOptions,
+  isWellKnown,
+  JWKS_PATH,
+  RESOURCE_METADATA_PATH,
+  SERVER_METADATA_PATH,
+} from "./tokens/well-known.ts";
 import { collectMetrics } from "./usage/metrics.ts";
 import type { UsageAnswer, UsageQuery } from "./usage/query.ts";
 
-/** Every path that the Worker answers. `/_latchkey/…` is Latchkey's own; every other path belongs to the API that it fronts. */
+/**
+ * Every path that the Worker answers. `/_latchkey/…` and three under `/.well-known/` are Latchkey's own; every other path belongs to
+ * the API that it fronts.
+ */
 
 export interface App extends Surroundings {
   readonly root: RootToken;
 }
 
 const OWN = "/_latchkey/";
+const WELL_KNOWN = "/.well-known/";
 
 type Variables = { Bindings: App };
 
@@ -51,7 +67,8 @@ export async function answer(request: Request, app: App): Promise<Response> {
 }
 
 function isOwn(url: string): boolean {
-  return url.startsWith(OWN, url.indexOf("/", url.indexOf("://") + 3));
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  return url.startsWith(OWN, start) || (url.startsWith(WELL_KNOWN, start) && isWellKnown(url, start));
 }
 
 const own = new Hono<Variables>()
@@ -62,6 +79,11 @@ const own = new Hono<Variables>()
     const workspace = await callerWorkspace(raw, "usage:read", env);
     return workspace.ok ? await collectMetrics(env.env, workspace.value) : refuse(raw, workspace.error, env);
   })
+  .get(JWKS_PATH, ({ req: { raw }, env }) => jwks(raw, env))
+  .get(SERVER_METADATA_PATH, ({ req: { raw }, env }) => answerServerMetadata(raw, env.isolate.config))
+  .get(RESOURCE_METADATA_PATH, ({ req: { raw }, env }) => answerResourceMetadata(raw, env.isolate.config))
+  .options("/.well-known/*", () => answerWellKnownOptions())
+  .all("/.well-known/*", ({ req: { raw }, env }) => refuse(raw, READ_ONLY, env))
   .get("/_latchkey/problems", () => page(problemIndexPage()))
   .get("/_latchkey/problems/:code", (context) => {
     const html = problemPage(context.req.param("code"));
@@ -88,6 +110,17 @@ own.onError((error) => {
   // To `answer`, which knows how to say it.
   throw error;
 });
+
+const READ_ONLY: Problem = {
+  code: "method_not_allowed",
+  detail: "This path takes GET, HEAD, OPTIONS.",
+  allow: ["GET", "HEAD", "OPTIONS"],
+};
+
+async function jwks(request: Request, app: App): Promise<Response> {
+  const answered = await answerJwks(request, app.isolate.tokenKeys, (work) => app.ctx.waitUntil(work));
+  return answered.ok ? answered.value : refuse(request, answered.error, app);
+}
 
 async function forwardAuth(request: Request, app: App): Promise<Response> {
   const authorized = await authorize(request, requestIdOf(request), app);
@@ -162,6 +195,10 @@ async function loadControl({ env, isolate, ipSalt }: App): Promise<Hono> {
     clientIp: clientIpOf,
     requestId: requestIdOf,
     usage: (workspace, query) => readUsage(env, workspace, query),
+    signingKeys: {
+      status: () => signingStatus(env.SIGNING_KEYS, signingPolicyOf(isolate.config)),
+      rotate: (call) => rotateSigningKeys(env.SIGNING_KEYS, { ...call, policy: signingPolicyOf(isolate.config) }),
+    },
     now: () => Date.now(),
   });
   controlApps.set(isolate, controlApp);

@@ -80,6 +80,13 @@ export interface SigningStatus {
   readonly log: readonly SigningLogEntry[];
 }
 
+/** For readiness checks. */
+export interface SigningHealth {
+  readonly signingOff: SigningOff | null;
+  /** Keys that are published. */
+  readonly keys: number;
+}
+
 export interface RotateCall {
   readonly emergency: boolean;
   readonly reason: string | null;

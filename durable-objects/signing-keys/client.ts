@@ -1,7 +1,15 @@
 import { SIGNING_HOME_TIMEOUT_MS, SIGNING_REPLICA_TIMEOUT_MS } from "../../src/constants.ts";
 import { within } from "../../src/platform/clock.ts";
 import type { Result } from "../../src/result.ts";
-import type { KeySetCopy, RotateCall, Rotated, RotateRefusal, SigningPolicy, SigningStatus } from "./api.ts";
+import type {
+  KeySetCopy,
+  RotateCall,
+  Rotated,
+  RotateRefusal,
+  SigningHealth,
+  SigningPolicy,
+  SigningStatus,
+} from "./api.ts";
 
 /** How others talk to the signing keys' objects. Each call throws when it is not answered in time; none is repeated. */
 
@@ -35,6 +43,10 @@ export async function copyFromHome(objects: Objects, policy: SigningPolicy): Pro
 export async function signingStatus(objects: Objects, policy: SigningPolicy): Promise<SigningStatus> {
   const asked = objects.getByName(HOME).status(policy);
   return await within<SigningStatus>(asked, SIGNING_HOME_TIMEOUT_MS, "the signing keys");
+}
+
+export async function signingHealth(objects: Objects): Promise<SigningHealth> {
+  return await within<SigningHealth>(objects.getByName(HOME).health(), SIGNING_HOME_TIMEOUT_MS, "the signing keys");
 }
 
 /** May have been done when it fails: ask again with the same idempotency key. */

@@ -6,6 +6,7 @@ import type {
   RotateCall,
   Rotated,
   RotateRefusal,
+  SigningHealth,
   SigningOff,
   SigningPolicy,
   SigningStatus,
@@ -83,6 +84,15 @@ export class SigningHome {
     await this.tend();
     const signing = await this.#openCurrent();
     return this.#describe(policy, signing.ok ? null : signing.error);
+  }
+
+  /** Makes nothing: where no key was ever asked for, whether one could be made. */
+  async health(): Promise<SigningHealth> {
+    const keys = this.#rows.published().length;
+    const { current } = await this.#knownSecrets();
+    if (keys === 0) return { keys, signingOff: current === null ? "secret_missing" : null };
+    const signing = await this.#openCurrent();
+    return { keys, signingOff: signing.ok ? null : signing.error };
   }
 
   async rotate(call: RotateCall): Promise<Result<Rotated, RotateRefusal>> {

@@ -1,7 +1,15 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Result } from "../../src/result.ts";
 import { migrate } from "../migrate.ts";
-import type { KeySetCopy, RotateCall, Rotated, RotateRefusal, SigningPolicy, SigningStatus } from "./api.ts";
+import type {
+  KeySetCopy,
+  RotateCall,
+  Rotated,
+  RotateRefusal,
+  SigningHealth,
+  SigningPolicy,
+  SigningStatus,
+} from "./api.ts";
 import { copyFromHome, HOME } from "./client.ts";
 import { SigningHome } from "./home.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -39,6 +47,11 @@ export class SigningKeys extends DurableObject<Env> {
   /** What the control API shows. Home alone. */
   async status(policy: SigningPolicy): Promise<SigningStatus> {
     return await this.#authority().status(policy);
+  }
+
+  /** Home alone. For readiness checks. */
+  async health(): Promise<SigningHealth> {
+    return await this.#authority().health();
   }
 
   /** Home alone. */

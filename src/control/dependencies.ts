@@ -1,3 +1,4 @@
+import type { RotateCall, Rotated, RotateRefusal, SigningStatus } from "../../durable-objects/signing-keys/api.ts";
 import type { GatewayConfig } from "../config.ts";
 import type { ProblemCode } from "../http/codes.ts";
 import type { EdgeRecord } from "../keys/record.ts";
@@ -20,8 +21,15 @@ export interface ControlDependencies {
   readonly requestId: (request: Request) => string;
   /** `request_invalid` when the answer would be too large, `storage_unavailable` when the ledger cannot be asked in time. */
   readonly usage: (workspace: string, query: UsageQuery) => Promise<Outcome<UsageAnswer>>;
+  readonly signingKeys: SigningKeyCalls;
   /** Epoch ms. */
   readonly now: () => number;
+}
+
+/** The keys that sign tokens. Both reject when they are not reached in time. */
+export interface SigningKeyCalls {
+  readonly status: () => Promise<SigningStatus>;
+  readonly rotate: (call: Omit<RotateCall, "policy">) => Promise<Result<Rotated, RotateRefusal>>;
 }
 
 /** The bindings that the control API uses. `Env` of the Worker fits. */

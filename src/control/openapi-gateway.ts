@@ -129,14 +129,17 @@ const identity = z
   .openapi("Identity");
 
 const dependency = z
-  .object({ state: z.enum(["up", "down"]), latencyMs: z.number() })
+  .object({
+    state: z.enum(["up", "down", "off"]).openapi({ description: "`off`: not set up." }),
+    latencyMs: z.number(),
+  })
   .openapi("DependencyHealth", { example: { state: "up", latencyMs: 3 } });
 
 const readiness = z
   .object({
     status: z.enum(["ok", "degraded", "down"]).openapi({
       description:
-        "`degraded`: keys are checked, but changes, events or usage wait. `down`: keys that are not known yet cannot be checked.",
+        "`degraded`: keys are checked, but changes, events or usage wait, or no token can be signed. `down`: keys that are not known yet cannot be checked.",
     }),
     checks: z.object({
       keys: dependency,
@@ -144,6 +147,7 @@ const readiness = z
       registry: dependency,
       ledger: dependency,
       queue: dependency,
+      signing: dependency,
     }),
   })
   .openapi("Readiness");

@@ -6,6 +6,7 @@ import { problemParts } from "../http/problem.ts";
 import { importDocumentSchema, importKeys } from "./key-import.ts";
 import { GATEWAY_ROUTES } from "./openapi-gateway.ts";
 import { OAUTH_ROUTES } from "./openapi-oauth.ts";
+import { TOKEN_ROUTES } from "./openapi-tokens.ts";
 import { API_DESCRIPTION, TAGS } from "./openapi-text.ts";
 import type { Operation } from "./operation.ts";
 import { CONTROL_BASE, OPERATIONS } from "./operations.ts";
@@ -17,6 +18,9 @@ import { problemSchema } from "./schemas/common.ts";
 type Registry = OpenAPIHono["openAPIRegistry"];
 type RouteConfig = Parameters<Registry["registerPath"]>[0];
 export type ApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
+
+/** What is served elsewhere than by the control API. */
+const OTHER_ROUTES = [...GATEWAY_ROUTES, ...OAUTH_ROUTES, ...TOKEN_ROUTES];
 
 let made: ApiDocument | null = null;
 
@@ -30,8 +34,7 @@ function generate(): ApiDocument {
   const registry = new OpenAPIHono();
   addComponents(registry.openAPIRegistry);
   for (const operation of OPERATIONS) registry.openAPIRegistry.registerPath(describeOperation(operation));
-  for (const route of [...GATEWAY_ROUTES, ...OAUTH_ROUTES])
-    registry.openAPIRegistry.registerPath(withProblems(route.config, route.problems));
+  for (const route of OTHER_ROUTES) registry.openAPIRegistry.registerPath(withProblems(route.config, route.problems));
   return registry.getOpenAPI31Document({
     openapi: "3.1.1",
     info: {
@@ -145,7 +148,7 @@ function problemsOf(operation: Operation): readonly ProblemCode[] {
 }
 
 function usedCodes(): ReadonlySet<ProblemCode> {
-  return new Set([...OPERATIONS.flatMap(problemsOf), ...GATEWAY_ROUTES.flatMap((route) => route.problems)]);
+  return new Set([...OPERATIONS.flatMap(problemsOf), ...OTHER_ROUTES.flatMap((route) => route.problems)]);
 }
 
 function describeOperation(operation: Operation): RouteConfig {

@@ -4,6 +4,7 @@ import { disableKey, enableKey, revokeKey, revokeKeyTokens, rotateKey } from "./
 import { createKey, listKeys, patchKey, readKey } from "./keys.ts";
 import type { Operation } from "./operation.ts";
 import { listOwners, putOwner, readOwner } from "./owners.ts";
+import { listSigningKeys, rotateSigningKeys } from "./signing-keys.ts";
 import { readUsage } from "./usage.ts";
 
 /**
@@ -28,6 +29,8 @@ export const OPERATIONS: readonly Operation[] = [
   readUsage, //   GET   /usage                usage:read
   listAudit, //   GET   /audit                audit:read
   verifyAudit, // GET   /audit/verify         audit:read
+  listSigningKeys, //   GET  /signing-keys         audit:read
+  rotateSigningKeys, // POST /signing-keys/rotate  admin:*
 ];
 
 /** Where the operations stand. */

@@ -1,4 +1,5 @@
 import { connectRegistry } from "../../durable-objects/key-registry/client.ts";
+import { signingHealth } from "../../durable-objects/signing-keys/client.ts";
 import { directoryLedger } from "../../durable-objects/usage-ledger/client.ts";
 import { within } from "./clock.ts";
 import { logWarning } from "./log.ts";
@@ -11,23 +12,26 @@ const CHECK_TIMEOUT_MS = 1_000;
 const ANSWER_TTL_MS = 1_000;
 
 export interface DependencyHealth {
-  readonly state: "up" | "down";
+  /** `off`: not set up, and not missed. */
+  readonly state: "up" | "down" | "off";
   readonly latencyMs: number;
 }
 
 export interface Readiness {
   /**
    * `down`: keys that this isolate does not know yet cannot be checked, so it should get no traffic.
-   * `degraded`: keys are checked, but changes, events or usage wait.
+   * `degraded`: keys are checked, but changes, events or usage wait, or no token can be signed.
    */
   readonly status: "ok" | "degraded" | "down";
   readonly checks: Readonly<Record<Dependency, DependencyHealth>>;
 }
 
-type Dependency = "keys" | "meter" | "registry" | "ledger" | "queue";
+type Dependency = "keys" | "meter" | "registry" | "ledger" | "queue" | "signing";
 
 /** Without these no new key can be checked; the others' work waits for them. */
 const ESSENTIAL: readonly Dependency[] = ["keys", "meter"];
+
+const OFF = Symbol("off");
 
 /** Each is a question with a fixed and harmless answer, that goes all the way to the dependency. */
 const PROBES: Readonly<Record<Dependency, (env: Env) => Promise<unknown>>> = {
@@ -40,6 +44,13 @@ const PROBES: Readonly<Record<Dependency, (env: Env) => Promise<unknown>>> = {
   ledger: (env) => directoryLedger(env.USAGE_LEDGER).listWorkspaces(1, 0),
   // A send would be an event that never happened; the queue's own figures prove as much.
   queue: (env) => env.USAGE.metrics(),
+  signing: async (env) => {
+    const { signingOff, keys } = await signingHealth(env.SIGNING_KEYS);
+    if (signingOff === null) return null;
+    // Tokens were never switched on.
+    if (signingOff === "secret_missing" && keys === 0) return OFF;
+    throw new Error(`no token can be signed: ${signingOff}`);
+  },
 };
 
 const NO_STORE = { "cache-control": "no-store" } as const;
@@ -61,14 +72,15 @@ export async function readyz(env: Env): Promise<Response> {
 
 /** Asks every dependency at once. Never throws. */
 export async function checkReadiness(env: Env): Promise<Readiness> {
-  const [keys, meter, registry, ledger, queue] = await Promise.all([
+  const [keys, meter, registry, ledger, queue, signing] = await Promise.all([
     probe("keys", env),
     probe("meter", env),
     probe("registry", env),
     probe("ledger", env),
     probe("queue", env),
+    probe("signing", env),
   ]);
-  const checks = { keys, meter, registry, ledger, queue };
+  const checks = { keys, meter, registry, ledger, queue, signing };
   const down = Object.values(checks).some(({ state }) => state === "down");
   const essentialDown = ESSENTIAL.some((name) => checks[name].state === "down");
   return { status: essentialDown ? "down" : down ? "degraded" : "ok", checks };
@@ -77,8 +89,8 @@ export async function checkReadiness(env: Env): Promise<Readiness> {
 async function probe(name: Dependency, env: Env): Promise<DependencyHealth> {
   const startedAt = Date.now();
   try {
-    await within(PROBES[name](env), CHECK_TIMEOUT_MS, name);
-    return { state: "up", latencyMs: Date.now() - startedAt };
+    const answer = await within(PROBES[name](env), CHECK_TIMEOUT_MS, name);
+    return { state: answer === OFF ? "off" : "up", latencyMs: Date.now() - startedAt };
   } catch (error) {
     logWarning("dependency down", { dependency: name, error: String(error) });
     return { state: "down", latencyMs: Date.now() - startedAt };

@@ -13,6 +13,7 @@ import { err } from "../../src/result.ts";
 /** The document and its page, as they are served. */
 
 const run = promisify(execFile);
+const NOT_ASKED = new Error("the document needs no signing keys");
 
 const app = createControlApp({
   // Neither the document nor the page touches a binding; a test that did would fail here.
@@ -22,6 +23,7 @@ const app = createControlApp({
   clientIp: () => null,
   requestId: () => "req_test",
   usage: async () => err({ code: "storage_unavailable", detail: "No." }),
+  signingKeys: { status: () => Promise.reject(NOT_ASKED), rotate: () => Promise.reject(NOT_ASKED) },
   now: () => 0,
 });
 
@@ -66,6 +68,9 @@ test("every call of the contract is described, with its scope", () => {
     "get /_latchkey/healthz",
     "get /_latchkey/readyz",
     "get /_latchkey/metrics",
+    "get /.well-known/jwks.json",
+    "get /.well-known/oauth-authorization-server",
+    "get /.well-known/oauth-protected-resource",
   ];
   expect(described.toSorted()).toEqual([...served, ...elsewhere].toSorted());
   for (const operation of OPERATIONS) {

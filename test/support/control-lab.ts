@@ -1,4 +1,5 @@
 import { env } from "cloudflare:workers";
+import { rotateSigningKeys, signingStatus } from "../../durable-objects/signing-keys/client.ts";
 import { createControlApp } from "../../src/control/app.ts";
 import type { ControlDependencies } from "../../src/control/dependencies.ts";
 import { digestKey } from "../../src/keys/digest.ts";
@@ -10,6 +11,8 @@ import { err, ok } from "../../src/result.ts";
 
 export const ROOT = `lkroot_${"t".repeat(43)}`;
 const BASE = "https://gateway.test/_latchkey/v1";
+
+const SIGNING = { algorithm: "ES256", rotationDays: 30 } as const;
 
 export interface CallOptions {
   readonly token?: string | null;
@@ -38,6 +41,10 @@ export function openControl(changes: Partial<ControlDependencies> = {}) {
     clientIp: () => "203.0.113.7",
     requestId: () => newId("req_", Date.now()),
     usage: async () => ok({ from: "", to: "", granularity: "hour", series: [], totals: NO_USAGE }),
+    signingKeys: {
+      status: () => signingStatus(env.SIGNING_KEYS, SIGNING),
+      rotate: (rotation) => rotateSigningKeys(env.SIGNING_KEYS, { ...rotation, policy: SIGNING }),
+    },
     now: () => Date.now(),
     ...changes,
   });

@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import { beforeEach, describe, expect, test, vi } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { missingBindings } from "../../src/platform/bindings.ts";
 import { checkReadiness, healthz, readyz } from "../../src/platform/health.ts";
 
@@ -17,10 +17,13 @@ const silent = { get: () => new Promise(() => undefined) };
 const failingObjects = { getByName: () => new Proxy({}, { get: () => () => Promise.reject(new Error("down")) }) };
 
 describe("readiness", () => {
+  // Objects that wake for the first time load their code, which may take longer than a check waits.
+  beforeAll(() => checkReadiness(env));
+
   test("asks each dependency, with its latency", async () => {
     const { status, checks } = await checkReadiness(env);
     expect(status).toBe("ok");
-    expect(Object.keys(checks).sort()).toEqual(["keys", "ledger", "meter", "queue", "registry"]);
+    expect(Object.keys(checks).sort()).toEqual(["keys", "ledger", "meter", "queue", "registry", "signing"]);
     for (const { state, latencyMs } of Object.values(checks)) {
       expect(state).toBe("up");
       expect(latencyMs).toBeGreaterThanOrEqual(0);
@@ -33,12 +36,23 @@ describe("readiness", () => {
     ["KEY_REGISTRY", "registry", failingObjects, "degraded"],
     ["USAGE_LEDGER", "ledger", failingObjects, "degraded"],
     ["USAGE", "queue", {}, "degraded"],
+    ["SIGNING_KEYS", "signing", failingObjects, "degraded"],
   ] as const)("%s down is told, and the rest is still up", async (binding, check, stand, status) => {
     const readiness = await checkReadiness(without({ [binding]: stand }));
     expect(readiness.status).toBe(status);
     for (const [name, { state }] of Object.entries(readiness.checks))
       expect(state, name).toBe(name === check ? "down" : "up");
     expect(JSON.stringify(readiness)).not.toContain("secret words");
+  });
+
+  test.each([
+    ["secret_missing", 0, "off", "ok"],
+    ["secret_missing", 2, "down", "degraded"],
+    ["secret_unknown", 2, "down", "degraded"],
+  ] as const)("signing off for %s with %i keys is “%s”", async (signingOff, keys, state, status) => {
+    const health = () => Promise.resolve({ signingOff, keys });
+    const readiness = await checkReadiness(without({ SIGNING_KEYS: { getByName: () => ({ health }) } }));
+    expect([readiness.checks.signing.state, readiness.status]).toEqual([state, status]);
   });
 
   test("a dependency that is silent costs a second, not the answer", async () => {
