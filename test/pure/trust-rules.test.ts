@@ -1,3 +1,6 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { TrustRule } from "../../src/config.ts";
@@ -286,7 +289,31 @@ describe("the rule that a token meets", () => {
   });
 });
 
+/** The configurations in `docs/workload-identity.md`, as they would be read. */
+function documented(): readonly {
+  readonly tokens: { readonly issuer: string; readonly trust: readonly TrustRule[] };
+}[] {
+  const page = readFileSync(path.resolve(import.meta.dirname, "../../docs/workload-identity.md"), "utf8");
+  return [...page.matchAll(/```ts\n(export default [^`]+)```/g)].map(([, code = ""]) =>
+    // The page is this repository's own.
+    runInNewContext(code.replace("export default", ""), {
+      defineConfig: (config: unknown) => JSON.parse(JSON.stringify(config)),
+    }),
+  );
+}
+
 describe("a configuration", () => {
+  test("that docs/workload-identity.md shows is taken, rule for rule", () => {
+    const shown = documented();
+    expect(shown.map(({ tokens }) => tokens.trust[0]?.name)).toEqual([
+      "github-deploy",
+      "prod-invoicer",
+      "gitlab-release",
+      "mesh",
+    ]);
+    for (const { tokens } of shown) expect(faults(tokens.trust)).toEqual([]);
+  });
+
   test("takes the four kinds that the documents show", () => {
     expect(
       faults([
