@@ -12,6 +12,7 @@ import {
   MIN_ISSUER_KEYS_TTL_SECONDS,
 } from "../constants.ts";
 import type { EpochMs } from "../keys/record.ts";
+import { sleep } from "../platform/clock.ts";
 import { counters } from "../platform/counters.ts";
 import { logWarning } from "../platform/log.ts";
 import { err, ok } from "../result.ts";
@@ -42,6 +43,7 @@ interface KeySet {
 const BOUNDS = { timeoutMs: ISSUER_TIMEOUT_MS, maxBytes: MAX_ISSUER_ANSWER_BYTES };
 /** Discovery and key set, each with its time-out. */
 const QUESTION_LIFE_MS = 2 * ISSUER_TIMEOUT_MS;
+const LOOK_AGAIN_MS = 50;
 const DISCOVERY_PATH = "/.well-known/openid-configuration";
 /** Of an RSA modulus of 8,192 bits in base64url, the longest member of a public key. */
 const MAX_MEMBER_CHARACTERS = 1_400;
@@ -55,6 +57,9 @@ export class RemoteJwks {
   #keys: KeySet | null = null;
   #askedAt: EpochMs = -Infinity;
   #failedAt: EpochMs = -Infinity;
+  /** Questions by number: the last one that was asked, and the last one that came to an end. */
+  #asked = 0;
+  #answered = 0;
   /** When the latest questions were asked; a request that was cut off never says that its own is over. */
   #questions: readonly EpochMs[] = [];
 
@@ -71,9 +76,9 @@ export class RemoteJwks {
     if (keys === null) return err("unavailable");
     const found = await pick(keys, header);
     if (found !== null) return ok(found);
+    if (this.#source.keys.kind === "inline") return err("unknown_key");
     // It may be newer than what is known here.
-    if (this.#source.keys.kind === "inline" || this.#isCooling(asking.now)) return err("unknown_key");
-    const renewed = await this.#ask(asking);
+    const renewed = await this.#renewed(asking);
     if (renewed === null) return err("unavailable");
     const newer = await pick(renewed, header);
     return newer === null ? err("unknown_key") : ok(newer);
@@ -85,7 +90,7 @@ export class RemoteJwks {
     const keys = this.#usable(now);
     if (keys !== null && now < keys.freshUntil) return keys;
     // Without keys each request may ask, up to a few at once, but for a while after a failure nobody does.
-    if (keys === null) return this.#mayAskFirst(now) ? await this.#ask(asking) : null;
+    if (keys === null) return await this.#first(asking);
     if (this.#isCooling(now)) return keys;
     if (now < keys.freshUntil + ISSUER_KEYS_LATE_MS) {
       waitUntil(this.#ask(asking));
@@ -93,6 +98,17 @@ export class RemoteJwks {
     }
     // Long out of date: an issuer that answers has the first word, one that does not costs its time-out once per cool-down.
     return (await this.#ask(asking)) ?? this.#usable(now);
+  }
+
+  /** As the issuer said last, within a cool-down; `null`: it does not answer. */
+  async #renewed(asking: Asking): Promise<KeySet | null> {
+    const { now } = asking;
+    if (!this.#isCooling(now)) return await this.#ask(asking);
+    // Another request's question: all that come with an issuer's new key come at once.
+    const awaited = this.#asked;
+    const until = this.#askedAt + QUESTION_LIFE_MS;
+    for (let at = now; this.#answered < awaited && at < until; at += LOOK_AGAIN_MS) await sleep(LOOK_AGAIN_MS);
+    return this.#failedAt >= this.#askedAt || this.#answered < awaited ? null : this.#usable(now);
   }
 
   #usable(now: EpochMs): KeySet | null {
@@ -103,17 +119,31 @@ export class RemoteJwks {
     return now < this.#askedAt + ISSUER_COOL_DOWN_MS;
   }
 
-  #mayAskFirst(now: EpochMs): boolean {
-    const underWay = this.#questions.filter((at) => now < at + QUESTION_LIFE_MS);
-    return underWay.length < ISSUER_QUESTIONS_MAX && now >= this.#failedAt + ISSUER_COOL_DOWN_MS;
+  /**
+   * Without keys each request may ask for itself, up to a few at once; the others look again and again whether an answer has come
+   * in, since they cannot wait for one that is another request's. For a while after a failure nobody asks.
+   */
+  async #first(asking: Asking): Promise<KeySet | null> {
+    const { now } = asking;
+    for (let waitedMs = 0; now >= this.#failedAt + ISSUER_COOL_DOWN_MS; waitedMs += LOOK_AGAIN_MS) {
+      const keys = this.#usable(now);
+      if (keys !== null) return keys;
+      const underWay = this.#questions.filter((at) => now < at + QUESTION_LIFE_MS);
+      if (underWay.length < ISSUER_QUESTIONS_MAX) return await this.#ask(asking);
+      if (waitedMs >= QUESTION_LIFE_MS) return null;
+      await sleep(LOOK_AGAIN_MS);
+    }
+    return null;
   }
 
   /** The answer stands in `#keys` for all, unless a later one came in before. Never throws. */
   async #ask({ fetch, now }: Asking): Promise<KeySet | null> {
     this.#askedAt = now;
+    const question = ++this.#asked;
     this.#questions = [...this.#questions, now].slice(-ISSUER_QUESTIONS_MAX);
     counters.issuerCalls++;
     const answer = await readKeys(this.#source, fetch);
+    this.#answered = Math.max(this.#answered, question);
     if (!answer.ok) {
       counters.issuerFailures++;
       logWarning("the keys of a trusted issuer cannot be read", { issuer: this.#source.id, reason: answer.error });

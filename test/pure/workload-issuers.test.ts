@@ -62,6 +62,15 @@ describe("an issuer that works", () => {
     expect(lab.fetched).toHaveLength(4);
   });
 
+  test("answers everyone who comes at once to an isolate without keys, though only a few ask", async () => {
+    const issuer = await issuerOf();
+    const lab = new WorkloadLab(githubRule(issuer.url));
+    const jwt = await tokenOf(issuer);
+    const outcomes = await Promise.all(Array.from({ length: 40 }, () => lab.outcome(jwt)));
+    expect(new Set(outcomes)).toEqual(new Set(["github"]));
+    expect(lab.fetched.length).toBeLessThanOrEqual(2 * ISSUER_QUESTIONS_MAX);
+  });
+
   test("that has a new key: its first token has the keys read again at once, and then nobody asks for a while", async () => {
     const issuer = await issuerOf();
     const lab = new WorkloadLab(githubRule(issuer.url));
@@ -77,6 +86,19 @@ describe("an issuer that works", () => {
     )
       jwt = await tokenOf(issuer);
     expect(await lab.outcome(jwt)).toBe("github");
+    expect(lab.fetched).toHaveLength(4);
+  });
+
+  test("that has a new key: all who come with it at once are let in by one question", async () => {
+    const before = await issuerOf();
+    const lab = new WorkloadLab(githubRule(before.url));
+    expect(await lab.outcome(await tokenOf(before))).toBe("github");
+    await before.stop();
+    const after = await issuerOf("RS256", before.port);
+    lab.now += ISSUER_COOL_DOWN_MS;
+    const jwt = await tokenOf(after);
+    const outcomes = await Promise.all(Array.from({ length: 20 }, () => lab.outcome(jwt)));
+    expect(new Set(outcomes)).toEqual(new Set(["github"]));
     expect(lab.fetched).toHaveLength(4);
   });
 
@@ -162,6 +184,9 @@ describe("an issuer that is down", () => {
     }
     // Discovery alone fails: one question each but for the second, which came within the cool-down.
     expect(lab.fetched).toHaveLength(2 + 4);
+    // A key that it may have by now cannot be told from one that it has not.
+    const unknown = `${Buffer.from('{"alg":"RS256","kid":"new"}').toString("base64url")}.${jwt.split(".").slice(1).join(".")}`;
+    expect(await lab.outcome(unknown)).toBe(DOWN);
     lab.now = start + ISSUER_KEYS_KEPT_MS;
     expect(await lab.outcome(jwt)).toBe(DOWN);
   });
