@@ -49,7 +49,7 @@ const list = {
     owner: { type: "string", value: "OWNER", help: "of this owner" },
     environment: { type: "string", short: "e", value: "live|test", help: "of this environment" },
     status: { type: "string", value: "STATUS", help: "active, rotating, disabled, expired or revoked" },
-    kind: { type: "string", value: "KIND", help: "secret, publishable or admin" },
+    kind: { type: "string", value: "KIND", help: "secret, publishable, admin or workload" },
     scope: { type: "string", value: "SCOPE", help: "that hold this scope" },
     tag: { type: "string", value: "TAG", help: "with this tag" },
     plan: { type: "string", value: "PLAN", help: "on this plan" },
