@@ -1,5 +1,5 @@
 import type { TokensConfig } from "../config.ts";
-import { MAX_TOKEN_TTL_SECONDS } from "../constants.ts";
+import { MAX_ROTATION_DAYS, MAX_TOKEN_TTL_SECONDS } from "../constants.ts";
 import { isIssuer } from "../tokens/issuer.ts";
 import { checkLimits } from "./config-check-limits.ts";
 import { checkTrust } from "./config-check-trust.ts";
@@ -16,9 +16,6 @@ const KEYS: readonly (keyof TokensConfig)[] = [
   "defaultUpstream",
   "trust",
 ];
-
-/** A signing key that is never replaced is one that nobody knows how to replace. */
-const MAX_ROTATION_DAYS = 365;
 
 export interface TokensContext {
   readonly upstreamNames: ReadonlySet<string>;
