@@ -228,6 +228,15 @@ export const REPLAY_GUARD_TIMEOUT_MS = 1_000;
 export const SIGNATURE_SKEW_MS = 30_000;
 /** The oldest signature that any policy takes; a request is signed when it is sent. */
 export const MAX_SIGNATURE_AGE_SECONDS = 300;
+export const DEFAULT_SIGNATURE_AGE_SECONDS = 60;
+/** What a policy may name beyond what is covered always. */
+export const MAX_SIGNATURE_COMPONENTS = 16;
+/** A body is read whole before its digest is known to be right, and only then does anybody act on it. An isolate has 128 MB for all its requests. */
+export const MAX_SIGNED_BODY_BYTES = 1_048_576;
+/** For that reading, at the slowest link that is worth serving. */
+export const SIGNED_BODY_TIMEOUT_MS = 20_000;
+/** Keys whose signatures an isolate can check without deriving or importing anything; one is about 1 KB. */
+export const SIGNATURE_KEY_CACHE_ENTRIES = 1_000;
 /** All signatures are remembered as long as the longest policy asks: a policy may change between two uses. */
 export const SIGNATURE_MEMORY_MS = MAX_SIGNATURE_AGE_SECONDS * 1_000 + 2 * SIGNATURE_SKEW_MS;
 

@@ -38,6 +38,8 @@ export interface ControlEnv {
   readonly CONTROL_RATE: RateLimit;
   /** A secret; absent, there is no root. */
   readonly LATCHKEY_ROOT_TOKEN?: string | undefined;
+  /** A secret; absent, no key can demand signatures by HMAC. */
+  readonly LATCHKEY_TOKEN_SECRET?: string | undefined;
 }
 
 export interface AuthenticationRefusal {

@@ -1,6 +1,7 @@
 import type { z } from "@hono/zod-openapi";
 import type { KeyRecord, NewKey } from "../../durable-objects/key-registry/api.ts";
 import type { GatewayConfig } from "../config.ts";
+import { MIN_TOKEN_SECRET_CHARACTERS } from "../constants.ts";
 import { coversAdminScopes } from "../keys/admin-scopes.ts";
 import { hintOf } from "../keys/hint.ts";
 import { digestKey } from "../keys/digest.ts";
@@ -10,6 +11,7 @@ import type { IssuanceFault } from "../keys/issuance.ts";
 import type { Bindings, Environment, KeyHash, Policy } from "../keys/record.ts";
 import { err, ok } from "../result.ts";
 import type { Caller } from "./caller.ts";
+import type { ControlEnv } from "./dependencies.ts";
 import type { Outcome } from "./problem.ts";
 import type { createKeySchema } from "./schemas/key.ts";
 
@@ -42,6 +44,17 @@ export function faultsOf(input: KeyInput, config: GatewayConfig): readonly Issua
 export function checkPlan(plan: string | null, config: GatewayConfig): readonly IssuanceFault[] {
   if (plan === null || Object.hasOwn(config.plans ?? {}, plan)) return [];
   return [{ pointer: "/plan", detail: "There is no plan of this name in the configuration." }];
+}
+
+/** A demand for HMAC signatures needs something to derive their secrets from. */
+export function checkSigning(
+  policy: { readonly signature?: { readonly algorithm: string } | null | undefined } | null | undefined,
+  env: Pick<ControlEnv, "LATCHKEY_TOKEN_SECRET">,
+): readonly IssuanceFault[] {
+  if (policy?.signature?.algorithm !== "hmac-sha256") return [];
+  if ((env.LATCHKEY_TOKEN_SECRET ?? "").length >= MIN_TOKEN_SECRET_CHARACTERS) return [];
+  const detail = `This deployment has no LATCHKEY_TOKEN_SECRET of ${MIN_TOKEN_SECRET_CHARACTERS} characters or more, so it has no signing secrets. Set it, or use ed25519.`;
+  return [{ pointer: "/policy/signature/algorithm", detail }];
 }
 
 /** The input as the registry takes it. Empty binding lists bind nothing and are dropped; an admin key is strict, said or not. */

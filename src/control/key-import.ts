@@ -4,7 +4,7 @@ import { MAX_IMPORT_KEYS, REGISTRY_IMPORT_TIMEOUT_MS } from "../constants.ts";
 import { importedHash } from "../keys/digest.ts";
 import { hintOfHash } from "../keys/hint.ts";
 import { ok } from "../result.ts";
-import { checkEscalation, faultsOf, toNewKey } from "./issuance-rules.ts";
+import { checkEscalation, checkSigning, faultsOf, toNewKey } from "./issuance-rules.ts";
 import { replayHeader } from "./key-answer.ts";
 import { defineOperation } from "./operation.ts";
 import type { Call } from "./operation.ts";
@@ -102,7 +102,7 @@ function lookAt(item: unknown, index: number, call: Call<unknown, unknown>): Loo
   if (!parsed.success) return refuse(index, toFieldErrors(parsed.error.issues, item, { prefix: `/keys/${index}` }));
   const { hash, ...input } = parsed.data;
   const canonical = importedHash(hash);
-  const faults: FieldError[] = [...faultsOf(input, deps.config)];
+  const faults: FieldError[] = [...faultsOf(input, deps.config), ...checkSigning(input.policy, deps.env)];
   if (!canonical.ok) faults.push({ pointer: "/hash", detail: `The ${canonical.error}.` });
   if (!canonical.ok || faults.length > 0) {
     return refuse(

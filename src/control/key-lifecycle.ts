@@ -75,7 +75,7 @@ export const rotateKey = defineOperation({
     const { key, ...secret } = makeSecret(deps.config, caller.workspace, record.environment);
     const rotation = { ...secret, overlapSeconds: body.overlapSeconds, expiresAt: body.expiresAt };
     const written = await registry.write((keys) => keys.rotate(id, rotation, context));
-    return written.ok ? ok(answerIssued(written.value, key)) : lostRace(written, call);
+    return written.ok ? ok(await answerIssued(written.value, key, deps)) : lostRace(written, call);
   },
 });
 

@@ -4,9 +4,9 @@ import type { KeyFilter, KeyPatch } from "../../durable-objects/key-registry/api
 import { DEFAULT_LIST_LIMIT, MAX_SEARCH_CHARACTERS, MAX_TAG_CHARACTERS } from "../constants.ts";
 import type { KeyKind } from "../keys/record.ts";
 import { ok } from "../result.ts";
-import { checkEscalation, checkPlan, faultsOf, makeSecret, present, toNewKey } from "./issuance-rules.ts";
+import { checkEscalation, checkPlan, checkSigning, faultsOf, makeSecret, present, toNewKey } from "./issuance-rules.ts";
 import { lostRace, readForChange } from "./key-change.ts";
-import { answerIssued, answerRecord, answerWritten } from "./key-answer.ts";
+import { answerIssued, answerRecord, answerWritten, shownSigningSecret } from "./key-answer.ts";
 import { defineOperation } from "./operation.ts";
 import { invalid } from "./problem.ts";
 import {
@@ -20,7 +20,7 @@ import {
   statusSchema,
   queryTimeSchema,
 } from "./schemas/common.ts";
-import { issuedKeySchema, KEY_ID_EXAMPLE, keyPageSchema, keyRecordSchema } from "./schemas/key-record.ts";
+import { issuedKeySchema, KEY_ID_EXAMPLE, keyPageSchema, keyRecordSchema, patchedKeySchema } from "./schemas/key-record.ts";
 import { createKeySchema, patchKeySchema } from "./schemas/key.ts";
 import { KEY_ID_PATTERN } from "./schemas/names.ts";
 
@@ -36,7 +36,7 @@ export const createKey = defineOperation({
   tag: "Keys",
   summary: "Issue a key",
   description:
-    "The answer shows the key once. A secret key needs at least one scope; a publishable key needs an origin binding and takes publishable scopes only; an admin key takes scopes of the control API, is always strict, and cannot be given a scope that its issuer does not hold.",
+    "The answer shows the key once, and with `policy.signature` by `hmac-sha256` the secret to sign with. A secret key needs at least one scope; a publishable key needs an origin binding and takes publishable scopes only; an admin key takes scopes of the control API, is always strict, and cannot be given a scope that its issuer does not hold.",
   body: createKeySchema,
   write: true,
   success: {
@@ -47,13 +47,13 @@ export const createKey = defineOperation({
   },
   problems: ["conflict", "idempotency_conflict"],
   async handle({ body, caller, context, deps, registry }) {
-    const faults = faultsOf(body, deps.config);
+    const faults = [...faultsOf(body, deps.config), ...checkSigning(body.policy, deps.env)];
     if (faults.length > 0) return invalid(faults);
     const allowed = checkEscalation(caller, body.kind, body.scopes);
     if (!allowed.ok) return allowed;
     const { key, ...secret } = makeSecret(deps.config, caller.workspace, body.environment);
     const written = await registry.write((keys) => keys.create(toNewKey(body, secret), context));
-    return written.ok ? ok(answerIssued(written.value, key)) : written;
+    return written.ok ? ok(await answerIssued(written.value, key, deps)) : written;
   },
 });
 
@@ -129,11 +129,11 @@ export const patchKey = defineOperation({
   mergePatch: true,
   write: true,
   ifMatch: true,
-  success: { status: 200, description: "The record after the change.", schema: keyRecordSchema, headers: ["ETag"] },
+  success: { status: 200, description: "The record after the change.", schema: patchedKeySchema, headers: ["ETag"] },
   problems: ["not_found", "conflict", "idempotency_conflict", "precondition_failed"],
   async handle(call) {
     const { body, caller, deps, id, registry } = call;
-    const faults = checkPlan(body.plan ?? null, deps.config);
+    const faults = [...checkPlan(body.plan ?? null, deps.config), ...checkSigning(body.policy, deps.env)];
     if (faults.length > 0) return invalid(faults);
     const current = await readForChange(call);
     if (!current.ok) return current;
@@ -141,7 +141,12 @@ export const patchKey = defineOperation({
     const allowed = checkEscalation(caller, record.kind, body.scopes ?? []);
     if (!allowed.ok) return allowed;
     const written = await registry.write((keys) => keys.patch(id, toPatch(body, record.kind), context));
-    return written.ok ? ok(answerWritten(written.value)) : lostRace(written, call);
+    if (!written.ok) return lostRace(written, call);
+    const answer = answerWritten(written.value);
+    // Whoever turns the demand on, or says it again, is shown what to sign with; a replay is not, as at issuance.
+    const asked = body.policy?.signature !== undefined && !written.value.replayed;
+    const shown = asked ? await shownSigningSecret(written.value.value, deps) : {};
+    return ok({ ...answer, body: { ...written.value.value, ...shown } });
   },
 });
 
@@ -172,6 +177,7 @@ const NO_POLICY: Readonly<Record<keyof Policy, null>> = {
   exchangeOnly: null,
   tokenTtlSeconds: null,
   requireDpop: null,
+  signature: null,
 };
 
 /** An admin key stays strict when its policy is taken away; one that asks for `strict: false` is refused by the registry. */

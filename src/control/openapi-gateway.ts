@@ -25,6 +25,7 @@ const KEY_PROBLEMS: readonly ProblemCode[] = [
   "key_revoked",
   "key_disabled",
   "key_not_yet_valid",
+  "signature_required",
   "token_invalid",
   "token_expired",
   "token_revoked",

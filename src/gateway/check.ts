@@ -15,6 +15,7 @@ import { admissionPolicy, type RoutePolicy } from "../limits/policy.ts";
 import { judgePresented, TOKEN_DETAILS } from "./judge-token.ts";
 import { meet } from "./meet.ts";
 import { isProofDue, type Possession, provePossession } from "./prove-possession.ts";
+import { judgeSignature, type Signable, type SignatureParties } from "./require-signature.ts";
 import { findParent, findToken, type TokenParties } from "./token-subject.ts";
 
 /**
@@ -22,10 +23,9 @@ import { findParent, findToken, type TokenParties } from "./token-subject.ts";
  * `verify`, `authorize`, `whoami`, RPC and the control API.
  */
 
-export interface CheckParts extends TokenParties {
+export interface CheckParts extends TokenParties, SignatureParties {
   readonly store: KVNamespace;
   readonly shield: FailureShield;
-  readonly replayGuard: Env["REPLAY_GUARD"];
   readonly prefixes: ReadonlySet<string>;
   readonly importedKeys: boolean;
   readonly plans: Plans;
@@ -45,6 +45,8 @@ export interface CheckInput {
   readonly demand: Demand;
   /** How the request shows that a token which is bound to its holder is its own; where nothing is let in, nobody asks. */
   readonly possession: Possession | "not asked";
+  /** Where the request can be looked at whose signature a key may demand; without it such a key is of no use here. */
+  readonly signable?: Signable | "not asked";
   readonly cost: number;
   /** A look: nothing is charged, and the meter is asked, so that the numbers are the meter's. */
   readonly look: boolean;
@@ -67,6 +69,8 @@ interface Subject {
   readonly token: VerifiedToken | null;
   /** That the token is its holder's was proved: a proof is good once, and a record may be looked at again. */
   proven: boolean;
+  /** That the request is signed was shown: so is a signature. */
+  signed: boolean;
 }
 
 /** A record may change while it is being used; a fourth newer generation within one request is somebody's loop. */
@@ -123,7 +127,11 @@ export async function checkKnown(
   const found = await findParent(parent, parts);
   if (!found.ok)
     return found.error === "unknown" ? failed(input, parts, Date.now(), "token_invalid") : unavailable(null);
-  return await decide({ record: found.value, ref: refOf(parent), prepaid: null, token, proven: false }, input, parts);
+  return await decide(
+    { record: found.value, ref: refOf(parent), prepaid: null, token, proven: false, signed: false },
+    input,
+    parts,
+  );
 }
 
 async function checkKey(
@@ -146,7 +154,7 @@ async function checkKey(
   } else {
     counters.recordHits++;
   }
-  return await decide({ record, ref: hash, prepaid, token: null, proven: false }, input, parts);
+  return await decide({ record, ref: hash, prepaid, token: null, proven: false, signed: false }, input, parts);
 }
 
 /** Again with each newer record that comes to light. */
@@ -183,6 +191,14 @@ async function decideOn(subject: Subject, input: CheckInput, parts: CheckParts):
     }
     subject.proven = true;
   }
+  if (record.policy.signature !== undefined && !subject.signed) {
+    const unsigned = await judgeSignature(record, record.policy.signature, input, parts);
+    if (unsigned !== null) {
+      refundPrepaid(asked, parts);
+      return await uphold(unsigned, asked, input, parts);
+    }
+    subject.signed = true;
+  }
   const outcome = input.look ? await confirm(asked, parts) : await admit(asked, parts);
   switch (outcome.outcome) {
     case "admitted":
@@ -214,6 +230,7 @@ async function uphold(
     detail: judgement.detail,
     record,
     ...(judgement.requiredScopes === undefined ? {} : { requiredScopes: judgement.requiredScopes }),
+    ...(judgement.acceptSignature === undefined ? {} : { acceptSignature: judgement.acceptSignature }),
   };
   // What follows from the clock (expired, not yet valid) and a closed state is the meter's to say: it may know a newer record.
   const ofTheRecord = judgement.code.startsWith("key_");

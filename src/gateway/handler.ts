@@ -90,6 +90,7 @@ async function serve(journey: Journey, route: CompiledRoute, surroundings: Surro
       budget: { address: clientIp },
       demand: demandOf(route),
       possession: { via: credential.value.via, proof: fields.get("dpop") ?? null, method: journey.method, url },
+      signable: journey,
       cost: route.cost,
       look: false,
       routeLimits: route.limits,

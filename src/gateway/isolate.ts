@@ -1,6 +1,7 @@
 import type { GatewayConfig } from "../config.ts";
 import { DEFAULT_BROKER_SHARDS } from "../constants.ts";
 import type { Result } from "../result.ts";
+import { SignatureKeys } from "../signatures/signature-keys.ts";
 import { TokenCache } from "../tokens/token-cache.ts";
 import type { CheckParts } from "./check.ts";
 import { FailureShield } from "./failure-shield.ts";
@@ -39,6 +40,7 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
     meters:
       config.leaseBrokers === false ? homeMeters(env) : brokeredMeters(env, { shards: shardsOf(config), location }),
     replayGuard: env.REPLAY_GUARD,
+    signatureKeys: new SignatureKeys(env),
     store: env.KEYS,
     prefixes: table.prefixes,
     importedKeys: table.importedKeys,

@@ -6,7 +6,8 @@ import { type Fields, readFields } from "./survey.ts";
 
 /** What is known of a request while it is on its way. Filled in as it goes; read once, for the event. */
 export interface Journey {
-  readonly request: Request;
+  /** Another one, where the body was read to check what is signed. */
+  request: Request;
   readonly requestId: string;
   readonly startedAt: number;
   // Read off the request once: the runtime makes them anew each time that it is asked.

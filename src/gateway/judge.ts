@@ -26,6 +26,8 @@ export interface Judgement {
   readonly code: ProblemCode;
   readonly detail: string;
   readonly requiredScopes?: readonly string[];
+  /** With `signature_required` and `signature_invalid`: what must be signed, as RFC 9421 §5.1 says it. */
+  readonly acceptSignature?: string;
   /** No newer record could say otherwise. */
   readonly final: boolean;
 }

@@ -27,6 +27,8 @@ export interface Refusal {
   readonly violated?: readonly string[];
   /** With `dpop_nonce_required`. */
   readonly dpopNonce?: string;
+  /** With `signature_required` and `signature_invalid`: the field `Accept-Signature`. */
+  readonly acceptSignature?: string;
   /** With `scope_insufficient`. */
   readonly requiredScopes?: readonly string[];
   /** Limits to show with a 429. Empty on 401 and 403. */

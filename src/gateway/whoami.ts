@@ -32,6 +32,7 @@ export async function whoami(request: Request, { isolate, ctx }: Surroundings): 
         method: request.method,
         url: request.url,
       },
+      signable: "not asked",
       cost: 0,
       look: true,
       routeLimits: [],

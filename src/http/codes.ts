@@ -14,6 +14,8 @@ export const PROBLEMS = {
   token_revoked: { status: 401, title: "Token revoked" },
   dpop_proof_invalid: { status: 401, title: "DPoP proof not valid" },
   dpop_nonce_required: { status: 401, title: "DPoP proof needs a nonce" },
+  signature_required: { status: 401, title: "Request signature missing" },
+  signature_invalid: { status: 401, title: "Request signature not valid" },
   token_required: { status: 403, title: "Key must be exchanged for a token" },
   scope_insufficient: { status: 403, title: "Scope missing" },
   ip_not_allowed: { status: 403, title: "Address not allowed" },

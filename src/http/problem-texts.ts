@@ -123,6 +123,24 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
     example:
       "This key opens nothing by itself. Exchange it at /_latchkey/oauth/token, and send the token that comes back.",
   },
+  signature_required: {
+    meaning:
+      "Requests with this key must be signed (RFC 9421), and this one is not, or the call cannot see what was signed.",
+    caller:
+      "Sign each request: Accept-Signature says what the signature must cover, and with which key id. Sign the method, the target and, where there is a body, its Content-Digest, with created and a nonce.",
+    operator:
+      "The key's policy.signature asks for it. Such a key is of no use to verify, authorize, RPC and the token endpoint. If the caller never signed, the key may be in other hands.",
+    example: "This key's requests must be signed (RFC 9421). Accept-Signature says what the signature must cover.",
+  },
+  signature_invalid: {
+    meaning:
+      "The request's signature is not good: it is by another key, over something else, too old, used before, or does not cover what it must.",
+    caller:
+      "The detail says what is wrong. Sign what is sent, as it is sent, once for each attempt: a signature is taken only once. Check your clock.",
+    operator:
+      "Now and then a slip of a client. Many of them on one key may be somebody who has the key and not what to sign with: rotate it.",
+    example: "The signature is older than 60 s.",
+  },
   scope_insufficient: {
     meaning: "The key is valid, but it may not do this.",
     caller:

@@ -16,6 +16,8 @@ export interface Problem {
   readonly violated?: readonly string[];
   /** With `dpop_nonce_required`. */
   readonly dpopNonce?: string;
+  /** With `signature_required` and `signature_invalid`. */
+  readonly acceptSignature?: string;
   /** With `scope_insufficient`. */
   readonly requiredScopes?: readonly string[];
   /** Shown with a 429 alone: on 401 and 403 they would tell whether a key exists. */
@@ -97,6 +99,7 @@ function problemHeaders(problem: Problem, context: ProblemContext): Headers {
     headers.set(RATE_LIMIT, limits.state);
   }
   if (problem.dpopNonce !== undefined) headers.set("DPoP-Nonce", problem.dpopNonce);
+  if (problem.acceptSignature !== undefined) headers.set("Accept-Signature", problem.acceptSignature);
   if (problem.allow !== undefined) headers.set("Allow", problem.allow.join(", "));
   return headers;
 }

@@ -44,6 +44,7 @@ export function checkIssuance(
     ...checkScopes(input, publishableScopes),
     ...checkOrigins(input),
     ...checkStrictness(input),
+    ...checkSignature(input),
     ...checkOrder(input),
   ];
 }
@@ -107,4 +108,25 @@ function checkOrigins(input: Issuance): readonly IssuanceFault[] {
 function checkStrictness(input: Issuance): readonly IssuanceFault[] {
   if (input.kind !== "admin" || input.policy.strict !== false) return [];
   return [{ pointer: "/policy/strict", detail: "An admin key is always strict." }];
+}
+
+/** A demand for signatures that could not be met, or would guard nothing, is a slip. */
+function checkSignature({ kind, policy: { signature } }: Issuance): readonly IssuanceFault[] {
+  if (signature === undefined) return [];
+  const { algorithm, publicKey } = signature;
+  // Nobody presents a workload's key, and the control API does not look at signatures.
+  if (kind === "admin" || kind === "workload") {
+    return [{ pointer: "/policy/signature", detail: `A key of kind ${kind} cannot demand signatures.` }];
+  }
+  if (algorithm === "hmac-sha256" && kind === "publishable") {
+    const detail = "A publishable key is in everybody's hands, and so would be its signing secret. Use ed25519.";
+    return [{ pointer: "/policy/signature/algorithm", detail }];
+  }
+  if (algorithm === "ed25519" && publicKey === undefined) {
+    return [{ pointer: "/policy/signature/publicKey", detail: "ed25519 needs the holder's public key." }];
+  }
+  if (algorithm === "hmac-sha256" && publicKey !== undefined) {
+    return [{ pointer: "/policy/signature/publicKey", detail: "hmac-sha256 has no public key." }];
+  }
+  return [];
 }

@@ -42,6 +42,20 @@ export interface Policy {
   readonly tokenTtlSeconds?: number;
   /** Tokens of this key are minted for a client key alone (RFC 9449): who steals one cannot use it. */
   readonly requireDpop?: boolean;
+  /** Each request must be signed (RFC 9421), so that the key alone is not enough. */
+  readonly signature?: SignaturePolicy;
+}
+
+/** What the signature on each request must be. Method, target and body are covered always. */
+export interface SignaturePolicy {
+  /** `hmac-sha256`: by the key's signing secret, which is shown when the key is issued. `ed25519`: by the holder's own key. */
+  readonly algorithm: "hmac-sha256" | "ed25519";
+  /** With `ed25519`: the 32 bytes of the public key, base64url. */
+  readonly publicKey?: string | undefined;
+  /** What must be covered beyond that: names of fields, in lower case, or derived components. */
+  readonly components?: readonly string[] | undefined;
+  /** Absent: `DEFAULT_SIGNATURE_AGE_SECONDS`. */
+  readonly maxAgeSeconds?: number | undefined;
 }
 
 /** The stored state. What a client sees (`rotating`, `expired`) follows from this and the deadlines: see `status.ts`. */

@@ -64,7 +64,9 @@ describe("every refusal", () => {
     ]);
     const invalid = ["key_invalid", "key_expired", "key_revoked", "key_disabled", "key_not_yet_valid"] as const;
     const tokens = ["token_invalid", "token_expired", "token_revoked"] as const;
-    for (const code of [...invalid, ...tokens]) expected.set(code, 'Bearer realm="latchkey", error="invalid_token"');
+    const signatures = ["signature_required", "signature_invalid"] as const;
+    for (const code of [...invalid, ...tokens, ...signatures])
+      expected.set(code, 'Bearer realm="latchkey", error="invalid_token"');
     // RFC 9449 §7.1.
     const algorithms = 'algs="ES256 ES384 Ed25519 EdDSA PS256 RS256"';
     expected.set("dpop_proof_invalid", `DPoP realm="latchkey", error="invalid_dpop_proof", ${algorithms}`);

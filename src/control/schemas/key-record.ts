@@ -64,7 +64,17 @@ const keyMember = {
   }),
 };
 
-export const issuedKeySchema = z.strictObject({ ...RECORD_MEMBERS, ...keyMember }).openapi("IssuedKey");
+const signingSecretMember = {
+  signingSecret: z.string().optional().openapi({
+    description:
+      "With `policy.signature` by `hmac-sha256`: what to sign requests with, 32 bytes in base64url. Derived from the deployment's secret and the key's id, and stored nowhere.",
+    example: "<43 characters>",
+  }),
+};
+
+export const patchedKeySchema = z.strictObject({ ...RECORD_MEMBERS, ...signingSecretMember }).openapi("PatchedKey");
+
+export const issuedKeySchema = z.strictObject({ ...RECORD_MEMBERS, ...keyMember, ...signingSecretMember }).openapi("IssuedKey");
 
 export const revokedKeySchema = z
   .strictObject({

@@ -1,15 +1,19 @@
 import { z } from "@hono/zod-openapi";
 import {
+  DEFAULT_SIGNATURE_AGE_SECONDS,
   MAX_BINDING_CHARACTERS,
   MAX_BINDING_ENTRIES,
   MAX_GRACE_SECONDS,
   MAX_PURPOSE_CHARACTERS,
+  MAX_SIGNATURE_AGE_SECONDS,
+  MAX_SIGNATURE_COMPONENTS,
   MAX_SCOPES,
   MAX_TAGS,
   MAX_TAG_CHARACTERS,
   MAX_TOKEN_TTL_SECONDS,
   REVOCATION_BOUND_SECONDS,
 } from "../../constants.ts";
+import { isKeyHash } from "../../keys/digest.ts";
 import { isCertificateHash, isCountry, isOriginPattern, normalizeCidr } from "../../keys/bindings.ts";
 import {
   environmentSchema,
@@ -129,6 +133,40 @@ const POLICY_MEMBERS = {
   requireDpop: z.boolean().openapi({ description: "Tokens of this key are minted for a client key alone (RFC 9449)." }),
 };
 
+const COMPONENT_PATTERN = /^(?:@(?:method|target-uri|authority|scheme|request-target|path|query)|[a-z0-9][a-z0-9-]{0,63})$/;
+
+const SIGNATURE_MEMBERS = {
+  algorithm: z.enum(["hmac-sha256", "ed25519"]).openapi({
+    description: "`hmac-sha256`: by `signingSecret`, which the answer shows. `ed25519`: by the holder's own key.",
+  }),
+  publicKey: z
+    .string()
+    .refine(isKeyHash, "Must be 32 bytes in base64url.")
+    .openapi({ description: "With `ed25519`: the 32 bytes of the public key, base64url." }),
+  components: z
+    .array(z.string().regex(COMPONENT_PATTERN, "Must be a field name in lower case, or a derived component."))
+    .max(MAX_SIGNATURE_COMPONENTS)
+    .transform(distinct)
+    .openapi({ description: "What a signature must cover besides method, target and body.", example: ["content-type"] }),
+  maxAgeSeconds: z
+    .int()
+    .min(1)
+    .max(MAX_SIGNATURE_AGE_SECONDS)
+    .openapi({ description: `How old a signature may be; ${DEFAULT_SIGNATURE_AGE_SECONDS} where it is not said.` }),
+};
+
+const signaturePolicySchema = z
+  .strictObject({
+    algorithm: SIGNATURE_MEMBERS.algorithm,
+    publicKey: SIGNATURE_MEMBERS.publicKey.optional(),
+    components: SIGNATURE_MEMBERS.components.optional(),
+    maxAgeSeconds: SIGNATURE_MEMBERS.maxAgeSeconds.optional(),
+  })
+  .openapi("SignaturePolicy", {
+    description:
+      "Each request with the key must be signed (RFC 9421): the key alone is not enough. Such a key is of no use to `verify`, `authorize` and RPC, which do not see the request.",
+  });
+
 export const policySchema = z
   .strictObject({
     strict: POLICY_MEMBERS.strict.optional(),
@@ -138,6 +176,7 @@ export const policySchema = z
     exchangeOnly: POLICY_MEMBERS.exchangeOnly.optional(),
     tokenTtlSeconds: POLICY_MEMBERS.tokenTtlSeconds.optional(),
     requireDpop: POLICY_MEMBERS.requireDpop.optional(),
+    signature: signaturePolicySchema.optional(),
   })
   .openapi("Policy");
 
@@ -209,6 +248,15 @@ export const patchKeySchema = z
         onMeterUnavailable: POLICY_MEMBERS.onMeterUnavailable.nullable().optional(),
         graceSeconds: POLICY_MEMBERS.graceSeconds.nullable().optional(),
         leaseTtlSeconds: POLICY_MEMBERS.leaseTtlSeconds.nullable().optional(),
+        signature: z
+          .strictObject({
+            algorithm: SIGNATURE_MEMBERS.algorithm,
+            publicKey: SIGNATURE_MEMBERS.publicKey.nullable().optional(),
+            components: SIGNATURE_MEMBERS.components.nullable().optional(),
+            maxAgeSeconds: SIGNATURE_MEMBERS.maxAgeSeconds.nullable().optional(),
+          })
+          .nullable()
+          .optional(),
       })
       .nullable()
       .optional(),

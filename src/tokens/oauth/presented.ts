@@ -54,7 +54,16 @@ export async function look(
   const { budget, ...input } = useInput(presentedKey, request, surroundings);
   const demand = { ...ANYWHERE, workspace };
   return await check(
-    { ...input, budget: budgeted ? budget : null, facts: null, demand, cost: 0, look: true, routeLimits: [] },
+    {
+      ...input,
+      budget: budgeted ? budget : null,
+      facts: null,
+      demand,
+      signable: "not asked",
+      cost: 0,
+      look: true,
+      routeLimits: [],
+    },
     surroundings.isolate.parts,
   );
 }
