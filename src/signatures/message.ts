@@ -12,17 +12,3 @@ export interface SignableMessage {
    */
   readonly linesOf: (name: string) => readonly string[];
 }
-
-/** A request as the runtime has it. */
-export function signableRequest(request: Pick<Request, "method" | "url" | "headers">): SignableMessage {
-  const { method, url, headers } = request;
-  return {
-    method,
-    url,
-    status: null,
-    linesOf: (name) => {
-      const value = headers.get(name);
-      return value === null ? [] : [value];
-    },
-  };
-}
