@@ -244,7 +244,7 @@ export const SIGNATURE_MEMORY_MS = MAX_SIGNATURE_AGE_SECONDS * 1_000 + 2 * SIGNA
  * A copy of the signing keys stands as long as a lease, so that an emergency rotation keeps the same promise as a revocation. A replica
  * hands on what is left of its own copy, and renews it so long before the end; an isolate, nearer to its end, does not wait either.
  */
-export const SIGNING_KEYS_TTL_MS = LEASE_TTL_MS;
+export const SIGNING_KEYS_TTL_MS = 4_500;
 export const SIGNING_KEYS_REPLICA_RENEW_AHEAD_MS = 2_000;
 export const SIGNING_KEYS_RENEW_AHEAD_MS = 1_500;
 /** One call to the replica nearby, which may have to ask the home object on the other side of the world; then the latter itself. */

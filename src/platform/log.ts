@@ -12,12 +12,14 @@ const MAX_TEXT_CHARACTERS = 2_000;
 const HIDDEN = "[redacted]";
 
 /** What follows a scheme name is a credential, whatever its form. */
-const CREDENTIAL_OF_SCHEME = /\b(bearer|basic)[\s:=]+[^\s,;"'<>)]+/gi;
+const CREDENTIAL_OF_SCHEME = /\b(bearer|basic|dpop)[\s:=]+[^\s,;"'<>)]+/gi;
 /** `x-api-key: …`, `"api_key": "…"`, `?token=…`: imported keys have no form of their own, so that their place must give them away. */
 const CREDENTIAL_BY_NAME =
-  /(\b(?:x-)?(?:api[-_]?keys?|access[-_]?token|auth[-_]?token|token|secret|password)["']?\s*[:=]\s*["']?)[^\s&,;"'<>)]+/gi;
+  /(\b(?:x-)?(?:api[-_]?keys?|access[-_]?token|auth[-_]?token|subject[-_]?token|actor[-_]?token|client[-_]?secret|token|secret|password)["']?\s*[:=]\s*["']?)[^\s&,;"'<>)]+/gi;
 /** `<prefix>_<live|test>_…`, with a checksum or cut short, percent-encoded underscores included. */
 const KEY_LIKE = /[A-Za-z][A-Za-z0-9]{0,31}(?:_|%5f)(?:live|test)(?:_|%5f)[0-9A-Za-z]{12,}/gi;
+/** A JWT, or what is left of one: `{"` begins with these characters in base64url. */
+const JWT_LIKE = /\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?/g;
 const ROOT_TOKEN_LIKE = /\blkroot_[0-9A-Za-z_-]{8,}/g;
 
 /** The text without anything that looks like a credential, cut to a length that a log line can bear. */
@@ -27,6 +29,7 @@ export function redact(text: string): string {
   return room
     .replace(KEY_LIKE, HIDDEN)
     .replace(ROOT_TOKEN_LIKE, HIDDEN)
+    .replace(JWT_LIKE, HIDDEN)
     .replace(CREDENTIAL_OF_SCHEME, `$1 ${HIDDEN}`)
     .replace(CREDENTIAL_BY_NAME, `$1${HIDDEN}`);
 }

@@ -34,6 +34,19 @@ describe("redaction", () => {
     );
   });
 
+  test("no token survives, wherever it stands", () => {
+    const part = fc.stringMatching(/^[A-Za-z0-9_-]{12,200}$/);
+    fc.assert(
+      fc.property(part, part, part, (header, payload, signature) => {
+        const token = `eyJ${header}.eyJ${payload}.${signature}`;
+        for (const text of [`fault in ${token}!`, `/x?t=${token}&a=1`, JSON.stringify({ token }), `DPoP ${token}`]) {
+          expect(redact(text)).not.toContain(payload);
+          expect(redact(text)).not.toContain(signature);
+        }
+      }),
+    );
+  });
+
   test("credentials without a form of their own go by where they stand", () => {
     const secret = "anything-at-all.123";
     for (const text of [
@@ -45,6 +58,9 @@ describe("redaction", () => {
       `fetch failed: https://x.test/p?a=1&api_key=${secret}&b=2`,
       `access_token=${secret}`,
       `password: ${secret}`,
+      `subject_token=${secret}`,
+      `client_secret=${secret}`,
+      `Authorization: DPoP ${secret}`,
     ]) {
       expect(redact(text), text).not.toContain(secret);
     }
