@@ -20,7 +20,13 @@ import {
   statusSchema,
   queryTimeSchema,
 } from "./schemas/common.ts";
-import { issuedKeySchema, KEY_ID_EXAMPLE, keyPageSchema, keyRecordSchema, patchedKeySchema } from "./schemas/key-record.ts";
+import {
+  issuedKeySchema,
+  KEY_ID_EXAMPLE,
+  keyPageSchema,
+  keyRecordSchema,
+  patchedKeySchema,
+} from "./schemas/key-record.ts";
 import { createKeySchema, patchKeySchema } from "./schemas/key.ts";
 import { KEY_ID_PATTERN } from "./schemas/names.ts";
 

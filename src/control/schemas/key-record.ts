@@ -74,7 +74,9 @@ const signingSecretMember = {
 
 export const patchedKeySchema = z.strictObject({ ...RECORD_MEMBERS, ...signingSecretMember }).openapi("PatchedKey");
 
-export const issuedKeySchema = z.strictObject({ ...RECORD_MEMBERS, ...keyMember, ...signingSecretMember }).openapi("IssuedKey");
+export const issuedKeySchema = z
+  .strictObject({ ...RECORD_MEMBERS, ...keyMember, ...signingSecretMember })
+  .openapi("IssuedKey");
 
 export const revokedKeySchema = z
   .strictObject({

@@ -133,7 +133,8 @@ const POLICY_MEMBERS = {
   requireDpop: z.boolean().openapi({ description: "Tokens of this key are minted for a client key alone (RFC 9449)." }),
 };
 
-const COMPONENT_PATTERN = /^(?:@(?:method|target-uri|authority|scheme|request-target|path|query)|[a-z0-9][a-z0-9-]{0,63})$/;
+const COMPONENT_PATTERN =
+  /^(?:@(?:method|target-uri|authority|scheme|request-target|path|query)|[a-z0-9][a-z0-9-]{0,63})$/;
 
 const SIGNATURE_MEMBERS = {
   algorithm: z.enum(["hmac-sha256", "ed25519"]).openapi({
@@ -147,7 +148,10 @@ const SIGNATURE_MEMBERS = {
     .array(z.string().regex(COMPONENT_PATTERN, "Must be a field name in lower case, or a derived component."))
     .max(MAX_SIGNATURE_COMPONENTS)
     .transform(distinct)
-    .openapi({ description: "What a signature must cover besides method, target and body.", example: ["content-type"] }),
+    .openapi({
+      description: "What a signature must cover besides method, target and body.",
+      example: ["content-type"],
+    }),
   maxAgeSeconds: z
     .int()
     .min(1)
