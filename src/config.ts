@@ -118,6 +118,8 @@ export type UpstreamConfig = UpstreamTarget & {
   readonly workspace?: string;
   /** Environments whose keys may call it. Default both. */
   readonly environments?: readonly Environment[];
+  /** Show the origin a signed assertion of who calls, in `X-Latchkey-Assertion`; `true`: good for 30 s. Default `false`. */
+  readonly assertion?: boolean | AssertionConfig;
   readonly timeoutSeconds?: number;
   readonly maxBodyBytes?: number;
   /** Give the cost back when the upstream failed in this way. Default none. */
@@ -125,6 +127,11 @@ export type UpstreamConfig = UpstreamTarget & {
   /** CORS preflights (`OPTIONS` with `Access-Control-Request-Method`): pass to the origin without a key, answer here, or treat like any request. Default `key`. */
   readonly preflight?: "pass" | "key" | CorsConfig;
 };
+
+export interface AssertionConfig {
+  /** 1 to 60. */
+  readonly ttlSeconds: number;
+}
 
 export interface CorsConfig {
   readonly origins: readonly string[];
@@ -155,6 +162,8 @@ export interface RouteConfig {
   readonly audit?: "async" | "sync";
   /** Takes the key in this query parameter too; it is removed before forwarding. */
   readonly keyInQuery?: string;
+  /** Default: as its upstream says. */
+  readonly assertion?: UpstreamConfig["assertion"];
   readonly timeoutSeconds?: number;
   readonly maxBodyBytes?: number;
   readonly refundOn?: UpstreamConfig["refundOn"];

@@ -278,3 +278,7 @@ export const MAX_SIGNATURE_FIELD_CHARACTERS = 4_096;
 export const MAX_SIGNATURES = 4;
 export const MAX_COVERED_COMPONENTS = 32;
 export const MAX_SIGNATURE_NONCE_CHARACTERS = 256;
+
+/** An assertion to the origin is for one hop: a minute is more than any clock that is set should need. */
+export const MAX_ASSERTION_TTL_SECONDS = 60;
+export const DEFAULT_ASSERTION_TTL_SECONDS = 30;

@@ -1,6 +1,7 @@
 import { PROBLEMS } from "../http/codes.ts";
 import type { Problem } from "../http/problem.ts";
 import { err, ok, type Result } from "../result.ts";
+import { assertRequest } from "./assert.ts";
 import { check, type CheckOutcome } from "./check.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import { readCredential } from "./credential.ts";
@@ -20,12 +21,12 @@ export async function authorize(
   surroundings: Surroundings,
 ): Promise<Result<Response, Problem>> {
   const startedAt = Date.now();
-  const decided = await decide(request, surroundings);
+  const decided = await decide(request, requestId, surroundings);
   const facts = factsOf(decided, { request, requestId, startedAt });
   if (decided.route?.audit === "sync") await recordSync(facts, surroundings);
   else record(facts, surroundings);
   const { outcome } = decided;
-  return outcome.ok ? ok(authorizedAnswer(outcome.admission, requestId)) : err(outcome.refusal);
+  return outcome.ok ? ok(authorizedAnswer(outcome.admission, decided.assertion, requestId)) : err(outcome.refusal);
 }
 
 interface Decided {
@@ -33,9 +34,12 @@ interface Decided {
   /** The original's. */
   readonly method: string;
   readonly route: CompiledRoute | null;
+  /** For the origin; `null` where it is shown none. */
+  readonly assertion: string | null;
 }
 
-async function decide(request: Request, { isolate, ctx }: Surroundings): Promise<Decided> {
+async function decide(request: Request, requestId: string, surroundings: Surroundings): Promise<Decided> {
+  const { isolate, ctx } = surroundings;
   const original = readOriginalRequest(request);
   if (!original.ok) return refused(hasCredential(request) ? original.error : KEY_MISSING, request.method, null);
   const { method, url } = original.value;
@@ -63,7 +67,19 @@ async function decide(request: Request, { isolate, ctx }: Surroundings): Promise
     },
     isolate.parts,
   );
-  return { outcome, method, route };
+  if (!outcome.ok) return { outcome, method, route, assertion: null };
+  const { admission } = outcome;
+  const asserted = await assertRequest(
+    { route, admission, requestId, method, url, askedAt: request.url },
+    surroundings,
+  );
+  if (asserted.ok) return { outcome, method, route, assertion: asserted.value };
+  return {
+    outcome: { ok: false, refusal: { ...asserted.error, record: admission.record } },
+    method,
+    route,
+    assertion: null,
+  };
 }
 
 const ROUTE_NOT_FOUND: Problem = {
@@ -72,7 +88,7 @@ const ROUTE_NOT_FOUND: Problem = {
 };
 
 function refused({ code, detail }: Problem, method: string, route: CompiledRoute | null): Decided {
-  return { outcome: { ok: false, refusal: { code, detail, record: null } }, method, route };
+  return { outcome: { ok: false, refusal: { code, detail, record: null } }, method, route, assertion: null };
 }
 
 /** Whoever brings no key hears that first, however the proxy is set up. */

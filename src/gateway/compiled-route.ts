@@ -27,6 +27,7 @@ export interface CompiledUpstream {
   readonly stripPrefix: boolean;
   readonly open: boolean;
   readonly preflight: "pass" | "key" | CorsConfig;
+  readonly assertionSeconds: number | null;
   readonly timeoutMs: number;
   readonly maxBodyBytes: number;
   readonly refundOn: readonly RefundReason[];
@@ -48,6 +49,8 @@ export interface CompiledRoute {
   readonly audit: "async" | "sync";
   /** The query parameter that may carry the key. */
   readonly keyInQuery: string | null;
+  /** How long an assertion to the origin is good; `null`: it is shown none. */
+  readonly assertionSeconds: number | null;
   /** The route's own, else its upstream's. */
   readonly timeoutMs: number;
   readonly maxBodyBytes: number;

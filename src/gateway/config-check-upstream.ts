@@ -18,6 +18,7 @@ const SHARED_KEYS: readonly (keyof UpstreamConfig)[] = [
   "maxBodyBytes",
   "refundOn",
   "preflight",
+  "assertion",
 ];
 const UPSTREAM_KEYS: readonly string[] = [...TARGET_KEYS, ...SHARED_KEYS];
 

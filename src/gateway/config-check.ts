@@ -96,6 +96,7 @@ const ROUTE_KEYS: readonly (keyof RouteConfig)[] = [
   "graceSeconds",
   "audit",
   "keyInQuery",
+  "assertion",
   "timeoutSeconds",
   "maxBodyBytes",
   "refundOn",

@@ -1,4 +1,4 @@
-import { MAX_REQUEST_BODY_BYTES } from "../constants.ts";
+import { MAX_ASSERTION_TTL_SECONDS, MAX_REQUEST_BODY_BYTES } from "../constants.ts";
 
 /** What is wrong with a configuration, and where. */
 export interface ConfigError {
@@ -99,11 +99,18 @@ export class Findings {
     if (timeoutSeconds !== undefined && !sound) {
       this.add(`${place}.timeoutSeconds`, `must be a number above 0, at most ${MAX_TIMEOUT_SECONDS}`);
     }
+    this.#assertion(`${place}.assertion`, fields["assertion"]);
     this.optionalInteger(`${place}.maxBodyBytes`, fields["maxBodyBytes"], 0, 50 * MAX_REQUEST_BODY_BYTES);
     if (fields["refundOn"] === undefined) return;
     for (const reason of this.list(`${place}.refundOn`, fields["refundOn"])) {
       this.optionalOneOf(`${place}.refundOn`, reason ?? null, ["upstream_unreachable", "upstream_timeout"]);
     }
+  }
+
+  #assertion(place: string, value: unknown): void {
+    if (value === undefined || typeof value === "boolean") return;
+    const fields = this.object(place, value, ["ttlSeconds"]);
+    if (fields !== null) this.integer(`${place}.ttlSeconds`, fields["ttlSeconds"], 1, MAX_ASSERTION_TTL_SECONDS);
   }
 }
 

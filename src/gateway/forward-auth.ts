@@ -3,6 +3,7 @@ import { err, ok } from "../result.ts";
 import type { Result } from "../result.ts";
 import { addToAnswer } from "./answer.ts";
 import { addressOf, setIdentity } from "./identity-headers.ts";
+import { ASSERTION_HEADER } from "../tokens/assertion.ts";
 import type { Admission } from "./outcome.ts";
 
 /**
@@ -98,9 +99,10 @@ function invalid(detail: string): Result<never, OriginalRequestError> {
  * The proxy may go on: 200 without a body. It copies the identity to the request that it forwards, and may copy the rest
  * to the client's answer.
  */
-export function authorizedAnswer(admission: Admission, requestId: string): Response {
+export function authorizedAnswer(admission: Admission, assertion: string | null, requestId: string): Response {
   const headers = new Headers({ "cache-control": "no-store" });
   setIdentity(headers, admission.record);
+  if (assertion !== null) headers.set(ASSERTION_HEADER, assertion);
   addToAnswer(headers, { admission, requestId, ownMs: null });
   return new Response(null, { status: 200, headers });
 }

@@ -19,6 +19,8 @@ export interface ForwardInput {
   readonly survey: Survey;
   /** `null`: a CORS preflight that needs no key. The origin is told of no identity. */
   readonly admission: Admission | null;
+  /** What the origin is shown of who calls; `null`: nothing that is signed. */
+  readonly assertion: string | null;
   readonly route: ForwardRoute;
   readonly requestId: string;
   readonly traceparent: string;

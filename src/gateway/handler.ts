@@ -3,6 +3,7 @@ import type { ProblemCode } from "../http/codes.ts";
 import { type Problem, toProblem } from "../http/problem.ts";
 import { continueTrace } from "../http/traceparent.ts";
 import { addToAnswer } from "./answer.ts";
+import { assertRequest } from "./assert.ts";
 import { isDeclaredTooLarge } from "./body-limit.ts";
 import { check } from "./check.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
@@ -109,7 +110,14 @@ async function serve(journey: Journey, route: CompiledRoute, surroundings: Surro
   const { admission, at } = outcome;
   journey.record = admission.record;
   journey.time = at;
-  const forwarded = await send(journey, { route, survey, admission }, surroundings);
+  let assertion: string | null = null;
+  if (route.assertionSeconds !== null) {
+    const { method, requestId } = journey;
+    const asserted = await assertRequest({ route, admission, requestId, method, url, askedAt: url }, surroundings);
+    if (!asserted.ok) return refuse(asserted.error, journey, surroundings);
+    assertion = asserted.value;
+  }
+  const forwarded = await send(journey, { route, survey, admission, assertion }, surroundings);
   return await answer(forwarded, { route, admission }, journey, surroundings);
 }
 
@@ -156,11 +164,12 @@ interface Sending {
   readonly survey: Survey;
   /** `null`: a preflight, which is nobody's. */
   readonly admission: Admission | null;
+  readonly assertion: string | null;
 }
 
 function send(
   journey: Journey,
-  { route, survey, admission }: Sending,
+  { route, survey, admission, assertion }: Sending,
   { env, isolate }: Surroundings,
 ): Promise<Forwarded> {
   const { request, requestId, clientIp, startedAt } = journey;
@@ -169,6 +178,7 @@ function send(
     request,
     survey,
     admission,
+    assertion,
     route,
     requestId,
     traceparent: trace.traceparent,
@@ -250,7 +260,11 @@ function refuse(problem: Problem, journey: Journey, surroundings: Surroundings):
 async function passPreflight(journey: Journey, route: CompiledRoute, surroundings: Surroundings): Promise<Response> {
   const survey = surveyFields(journey.fields, null);
   if (!survey.ok) return problemOf(survey.error, journey, surroundings);
-  const forwarded = await send(journey, { route, survey: survey.value, admission: null }, surroundings);
+  const forwarded = await send(
+    journey,
+    { route, survey: survey.value, admission: null, assertion: null },
+    surroundings,
+  );
   return forwarded.ok ? forwarded.response : problemOf(forwarded.failure, journey, surroundings);
 }
 

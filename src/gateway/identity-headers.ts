@@ -1,4 +1,5 @@
 import type { EdgeRecord } from "../keys/record.ts";
+import { ASSERTION_HEADER } from "../tokens/assertion.ts";
 import type { Admission } from "./outcome.ts";
 import type { Survey } from "./survey.ts";
 
@@ -9,6 +10,8 @@ export interface OriginHeaderInput {
   readonly survey: Survey;
   /** `null`: nobody's request (a preflight); no identity is told. */
   readonly admission: Admission | null;
+  /** Signed: see `tokens/assertion.ts`; `null` where the route asks for none. */
+  readonly assertion: string | null;
   readonly requestId: string;
   /** Valid, ours: see `http/traceparent.ts`. */
   readonly traceparent: string;
@@ -27,6 +30,7 @@ export function originHeaders(input: OriginHeaderInput, requestUrl: string, upgr
   const headers = new Headers(input.request.headers);
   for (const name of input.survey.withheld) headers.delete(name);
   if (input.admission !== null) setIdentity(headers, input.admission.record);
+  if (input.assertion !== null) headers.set(ASSERTION_HEADER, input.assertion);
   headers.set("x-request-id", input.requestId);
   headers.set("traceparent", input.traceparent);
   if (!input.traceContinued && input.survey.fields.has("tracestate")) headers.delete("tracestate");

@@ -1,5 +1,5 @@
 import type { GatewayConfig, RouteConfig, UpstreamConfig } from "../config.ts";
-import { MAX_REQUEST_BODY_BYTES, UPSTREAM_TIMEOUT_SECONDS } from "../constants.ts";
+import { DEFAULT_ASSERTION_TTL_SECONDS, MAX_REQUEST_BODY_BYTES, UPSTREAM_TIMEOUT_SECONDS } from "../constants.ts";
 import type { Environment } from "../keys/record.ts";
 import type { Limit } from "../limits/limit.ts";
 import { err, ok } from "../result.ts";
@@ -64,10 +64,16 @@ function compileUpstream(name: string, config: UpstreamConfig, env: Env): Compil
     stripPrefix: config.stripPrefix ?? false,
     open: config.open ?? false,
     preflight: config.preflight ?? "key",
+    assertionSeconds: assertionSecondsOf(config.assertion),
     timeoutMs: (config.timeoutSeconds ?? UPSTREAM_TIMEOUT_SECONDS) * 1_000,
     maxBodyBytes: config.maxBodyBytes ?? MAX_REQUEST_BODY_BYTES,
     refundOn: config.refundOn ?? [],
   };
+}
+
+function assertionSecondsOf(config: UpstreamConfig["assertion"] = false): number | null {
+  if (config === false) return null;
+  return config === true ? DEFAULT_ASSERTION_TTL_SECONDS : config.ttlSeconds;
 }
 
 function canonicalPrefix(pathPrefix: string): string {
@@ -131,6 +137,7 @@ function compileRoute(config: RouteConfig, upstream: CompiledUpstream, methods: 
     graceSeconds: config.graceSeconds ?? null,
     audit: config.audit ?? "async",
     keyInQuery: config.keyInQuery ?? null,
+    assertionSeconds: config.assertion === undefined ? upstream.assertionSeconds : assertionSecondsOf(config.assertion),
     timeoutMs,
     maxBodyBytes: config.maxBodyBytes ?? upstream.maxBodyBytes,
     refundOn: config.refundOn ?? upstream.refundOn,

@@ -38,6 +38,7 @@ export default {
         maxBodyBytes: number("x-lab-max-body", 4 * 1_024 ** 3),
         keyInQuery: "api_key",
       },
+      assertion: null,
       requestId: "req_lab",
       traceparent: trace.traceparent,
       traceContinued: trace.continued,

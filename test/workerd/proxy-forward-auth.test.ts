@@ -86,6 +86,7 @@ test("the answer names the holder, the limits and the deadline, has no body and 
   const record = proxyRecord({ notAfter: Date.UTC(2026, 10, 24), rotatedAt: Date.UTC(2026, 10, 23) });
   const answer = authorizedAnswer(
     { record, cost: 1, token: null, limits, degraded: false, refund: () => undefined },
+    null,
     "req_1",
   );
   expect(answer.status).toBe(200);

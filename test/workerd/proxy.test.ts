@@ -44,6 +44,7 @@ function inputOf(call: Call): ForwardInput {
     survey: survey.value,
     admission: call.admission === undefined ? admission(proxyRecord()) : call.admission,
     route,
+    assertion: null,
     requestId: "req_1",
     traceparent: `00-${"1".repeat(32)}-${"2".repeat(16)}-00`,
     traceContinued: false,
