@@ -73,6 +73,7 @@ describe("the shipped configuration", () => {
     expect(routeOf(shipped, "DELETE", "/else/where", env)).toEqual({
       id: "* *",
       template: "*",
+      assertionSeconds: null,
       scopes: [],
       cost: 1,
       limits: [],
