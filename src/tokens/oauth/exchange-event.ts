@@ -11,6 +11,13 @@ import type { Call } from "./call.ts";
 /** Stands in events for the endpoint. */
 export const TOKEN_ROUTE = "/_latchkey/oauth/token";
 
+/** In the words of every other event. */
+function resultOf(outcome: Result<unknown, OAuthError>): { readonly status: number; readonly code: string } {
+  if (outcome.ok) return { status: 200, code: "allowed" };
+  if (outcome.error.error === "temporarily_unavailable") return { status: 503, code: "verification_unavailable" };
+  return { status: outcome.error.error === "invalid_client" ? 401 : 400, code: "request_invalid" };
+}
+
 export function recordExchange(
   checked: CheckOutcome,
   outcome: Result<unknown, OAuthError>,
@@ -20,8 +27,7 @@ export function recordExchange(
   const result = checked.ok
     ? {
         record: checked.admission.record,
-        status: outcome.ok ? 200 : 400,
-        code: outcome.ok ? "allowed" : "request_invalid",
+        ...resultOf(outcome),
         cost: outcome.ok ? checked.admission.cost : 0,
         time: checked.at,
       }
