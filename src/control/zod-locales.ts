@@ -2,4 +2,4 @@
  * Stands in the bundle for zod's messages in fifty languages: see `[alias]` in wrangler.toml. Messages are English here, and nobody asks for
  * another language's.
  */
-export {};
+export const languages: readonly string[] = ["en"];

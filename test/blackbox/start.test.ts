@@ -113,7 +113,9 @@ test("secrets are made once, for their owner's eyes, and kept beside what was th
   const first = await startServer({ state, env });
   await first.stop();
   const text = await readFile(file, "utf8");
-  expect(text).toMatch(/^LATCHKEY_OTHER=kept\nLATCHKEY_ROOT_TOKEN=lkroot_[A-Za-z0-9_-]{43}\nLATCHKEY_TOKEN_SECRET=[A-Za-z0-9_-]{43}\n$/);
+  expect(text).toMatch(
+    /^LATCHKEY_OTHER=kept\nLATCHKEY_ROOT_TOKEN=lkroot_[A-Za-z0-9_-]{43}\nLATCHKEY_TOKEN_SECRET=[A-Za-z0-9_-]{43}\n$/,
+  );
   expect((await stat(file)).mode & 0o077).toBe(0);
   const second = await startServer({ state, env });
   await second.stop();
