@@ -1,13 +1,7 @@
-import { spawn, spawnSync } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import net from "node:net";
-import type { AddressInfo } from "node:net";
-import os from "node:os";
 import path from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { control } from "../support/control.ts";
+import { isNginxInstalled, startNginx, type Nginx } from "../support/nginx.ts";
 import { startProxyOrigin } from "../support/proxy-origin.ts";
 import type { ProxyOrigin } from "../support/proxy-origin.ts";
 import { startServer } from "../support/server.ts";
@@ -15,72 +9,12 @@ import type { Server } from "../support/server.ts";
 
 /** A real nginx with the configuration that the documentation gives, in front of an API, asking a real Latchkey. */
 
-const installed = spawnSync("nginx", ["-v"]).error === undefined;
-if (!installed)
+if (!isNginxInstalled)
   console.log("skipped: the proof against nginx needs nginx on the PATH (Debian: apt-get install nginx-light)");
 
 const EXAMPLE = path.resolve(import.meta.dirname, "../../docs/examples/nginx.conf");
 
-interface Nginx {
-  readonly url: string;
-  readonly stop: () => Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo; // a TCP server has an AddressInfo
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-async function startNginx(apiPort: number, latchkeyPort: number): Promise<Nginx> {
-  const directory = await mkdtemp(path.join(os.tmpdir(), "latchkey-nginx-"));
-  const port = await freePort();
-  const example = (await readFile(EXAMPLE, "utf8"))
-    .replace("127.0.0.1:9000", `127.0.0.1:${apiPort}`)
-    .replace("127.0.0.1:8787", `127.0.0.1:${latchkeyPort}`)
-    .replace("127.0.0.1:8080", `127.0.0.1:${port}`);
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (name) => `${name}_temp_path ${directory}/${name};`,
-  );
-  const main = [
-    "daemon off; master_process off; worker_processes 1;",
-    `pid ${directory}/pid; error_log ${directory}/error.log info;`,
-    "events {}",
-    `http { access_log off; ${temporary.join(" ")} include ${directory}/site.conf; }`,
-  ];
-  await writeFile(path.join(directory, "site.conf"), example);
-  await writeFile(path.join(directory, "nginx.conf"), main.join("\n"));
-  const child: ChildProcess = spawn("nginx", ["-p", directory, "-c", path.join(directory, "nginx.conf")], {
-    stdio: "pipe",
-  });
-  let said = "";
-  child.stderr?.on("data", (chunk: Buffer) => (said += chunk.toString()));
-  for (let attempt = 0; !(await accepts(port)); attempt++) {
-    if (attempt > 100 || child.exitCode !== null) throw new Error(`nginx did not start: ${said}`);
-    await sleep(50);
-  }
-  return {
-    url: `http://127.0.0.1:${port}`,
-    stop: async () => {
-      const ended = new Promise((resolve) => child.once("close", resolve));
-      child.kill("SIGTERM");
-      await ended;
-      await rm(directory, { recursive: true, force: true });
-    },
-  };
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1", () => resolve(true));
-    socket.on("error", () => resolve(false));
-    socket.on("connect", () => socket.destroy());
-  });
-}
-
-describe.skipIf(!installed)("nginx with auth_request", () => {
+describe.skipIf(!isNginxInstalled)("nginx with auth_request", () => {
   let api: ProxyOrigin;
   let gateway: Server;
   let nginx: Nginx;
@@ -91,7 +25,8 @@ describe.skipIf(!installed)("nginx with auth_request", () => {
       "/reports/broken": (_request, response) => response.writeHead(500, { "x-own": "1" }).end("the API's own"),
     });
     gateway = await startServer();
-    nginx = await startNginx(api.port, Number(new URL(gateway.url).port));
+    const addresses = { "127.0.0.1:9000": `127.0.0.1:${api.port}`, "127.0.0.1:8787": `127.0.0.1:${gateway.port}` };
+    nginx = await startNginx(EXAMPLE, addresses);
     ({ key } = await control(gateway).issue({
       environment: "test",
       scopes: ["reports:read"],
@@ -190,7 +125,10 @@ describe.skipIf(!installed)("nginx with auth_request", () => {
   });
 
   test("when Latchkey cannot be reached, nothing passes: 503", async () => {
-    const orphan = await startNginx(api.port, 1);
+    const orphan = await startNginx(EXAMPLE, {
+      "127.0.0.1:9000": `127.0.0.1:${api.port}`,
+      "127.0.0.1:8787": "127.0.0.1:1",
+    });
     const answer = await fetch(`${orphan.url}/reports/orphan`, { headers: { authorization: `Bearer ${key}` } });
     expect(answer.status).toBe(503);
     expect(api.seen("/reports/orphan")).toBeUndefined();

@@ -31,6 +31,13 @@ export const LIBRARY_CONFIGS: Readonly<Record<string, GatewayConfig>> = {
         environments: ["live"],
         open: true,
       },
+      shown: {
+        urlFromEnv: "LATCHKEY_UPSTREAM_URL",
+        hosts: ["shown.lab.test"],
+        open: true,
+        assertion: true,
+        audience: "https://shown.test",
+      },
       // Nothing listens there.
       dead: {
         url: "http://127.0.0.1:1",
