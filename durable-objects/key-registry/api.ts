@@ -62,8 +62,8 @@ export interface KeyRecord {
   readonly revokedAt: string | null;
   readonly revokedReason: RevocationReason | null;
   readonly lastUsedAt: string | null;
-  /** Tokens that were minted from this key up to here are dead. */
-  readonly tokensRevokedAt: string | null;
+  /** Tokens that were minted from this key up to here are dead. Absent: none are. */
+  readonly tokensRevokedAt?: string;
   readonly generation: number;
 }
 

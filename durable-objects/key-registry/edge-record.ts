@@ -105,7 +105,7 @@ export function toKeyRecord(key: StoredKey, now: EpochMs): KeyRecord {
     revokedAt: toTimestampOrNull(key.revokedAt),
     revokedReason: key.revokedReason,
     lastUsedAt: toTimestampOrNull(key.lastUsedAt),
-    tokensRevokedAt: toTimestampOrNull(key.tokensRevokedAt ?? null),
+    ...(key.tokensRevokedAt === undefined ? {} : { tokensRevokedAt: toTimestamp(key.tokensRevokedAt) }),
     generation: key.generation,
   };
 }

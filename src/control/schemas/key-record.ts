@@ -50,8 +50,8 @@ const RECORD_MEMBERS = {
       "From usage events: the first use after an hour without any shows within seconds; for a key in constant use it is up to an hour behind.",
   }),
   tokensRevokedAt: sentTimeSchema
-    .nullable()
-    .openapi({ description: "Tokens that were minted from this key up to here are dead." }),
+    .optional()
+    .openapi({ description: "Tokens that were minted from this key up to here are dead. Absent: none are." }),
   generation: z.int().openapi({ description: "Rises with every change; also the ETag.", example: 1 }),
 } satisfies Record<keyof KeyRecord, z.ZodType>;
 
