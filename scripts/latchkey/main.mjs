@@ -5,13 +5,14 @@ import { helpOn, overview } from "./help.mjs";
 import { importKeys } from "./import.mjs";
 import { KEY_COMMANDS } from "./keys.mjs";
 import { OTHER_COMMANDS } from "./other-commands.mjs";
+import { SIGNING_KEY_COMMANDS } from "./signing-keys.mjs";
 import { readSettings } from "./settings.mjs";
 import { painter } from "./terminal.mjs";
 
 /** @typedef {import("./command.mjs").Command} Command */
 
 /** @type {readonly Command[]} */
-const COMMANDS = [...KEY_COMMANDS, importKeys, ...OTHER_COMMANDS];
+const COMMANDS = [...KEY_COMMANDS, importKeys, ...OTHER_COMMANDS, ...SIGNING_KEY_COMMANDS];
 
 const EXIT = /** @type {const} */ ({ done: 0, refused: 1, usage: 2, unreachable: 3 });
 

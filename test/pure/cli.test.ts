@@ -189,6 +189,42 @@ describe("what is sent", () => {
   });
 });
 
+describe("signing keys", () => {
+  const time = "2026-11-23T12:00:00.000Z";
+  const one = { kid: "thumb", alg: "ES256", state: "current", publishedAt: time, startedAt: time };
+  const keys = {
+    signing: "on",
+    algorithm: "ES256",
+    rotatesAt: time,
+    keys: [{ ...one, retiredAt: null, removedAt: null }],
+  };
+
+  test("are shown, and the next one is started", async () => {
+    const shown = await run(["signing-keys"], { answer: () => Response.json(keys) });
+    expect([shown.code, shown.first?.url.pathname]).toEqual([0, "/_latchkey/v1/signing-keys"]);
+    expect(shown.out).toMatch(/thumb +ES256 +current/);
+    const rotated = await run(["signing-keys", "rotate", "--reason", "Exercise"], {
+      answer: () => Response.json({ ...keys, effectiveBy: null }),
+    });
+    expect([rotated.code, rotated.first?.method, rotated.first?.url.pathname]).toEqual([
+      0,
+      "POST",
+      "/_latchkey/v1/signing-keys/rotate",
+    ]);
+    expect(rotated.first?.body).toEqual({ emergency: false, reason: "Exercise" });
+  });
+
+  test("an emergency is asked about on a terminal, and says from when on old tokens are refused", async () => {
+    const answer = () => Response.json({ ...keys, effectiveBy: time });
+    const line = ["signing-keys", "rotate", "--emergency"];
+    const doubtful = await run(line, { answer, canAsk: true, ask: async () => "n" });
+    expect([doubtful.code, doubtful.first]).toEqual([2, undefined]);
+    const sure = await run([...line, "--yes"], { answer, canAsk: true });
+    expect(sure.code).toBe(0);
+    expect(sure.err).toContain(time);
+  });
+});
+
 describe("where the token comes from", () => {
   const withEnv = (env: Record<string, string>, stage: Stage = {}, ...flags: string[]) =>
     run(["keys", "show", ID, ...flags], { ...stage, env });
