@@ -124,6 +124,17 @@ describe("RFC 7009 revocation", () => {
       });
   });
 
+  it("§2.2.1: a publishable key, which every visitor has, is not ended by presenting it", async () => {
+    const { key } = await control(harness.home).issue({
+      kind: "publishable",
+      scopes: ["reports:read"],
+      bindings: { origins: ["https://app.example.com"] },
+    });
+    const { status, body } = await post(send, "revoke", { token: key });
+    expect({ status, error: body["error"] }).toEqual({ status: 400, error: "unsupported_token_type" });
+    expect((await introspect(key)).body).toMatchObject({ active: true });
+  });
+
   it("a token ends alone: its key goes on", async () => {
     const { id, key } = await control(harness.home).issue();
     const token = await exchange(send, key);

@@ -10,6 +10,8 @@ export type OAuthErrorCode =
   | "invalid_grant"
   | "unauthorized_client"
   | "unsupported_grant_type"
+  /** RFC 7009 §2.2.1. */
+  | "unsupported_token_type"
   | "invalid_scope"
   | "invalid_target"
   | "insufficient_scope"

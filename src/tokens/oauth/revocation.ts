@@ -29,7 +29,13 @@ async function revoke(call: Call): Promise<Result<null, OAuthError>> {
   const checked = await look({ presentedKey: presented, workspace: "*", budgeted: true }, request, surroundings);
   const found = whatToEnd(checked);
   if (!found.ok) return found;
-  return found.value === null ? ok(null) : await end(found.value, call);
+  if (found.value === null) return ok(null);
+  // It stands in the source of public pages: any visitor could take it from everyone.
+  if (found.value.token === null && found.value.record.kind === "publishable") {
+    const description = "A publishable key is not ended by presenting it. Ask whoever issued it.";
+    return err({ error: "unsupported_token_type", description });
+  }
+  return await end(found.value, call);
 }
 
 interface Ended {
