@@ -123,6 +123,13 @@ export interface Rotation {
   readonly expiresAt?: string | null | undefined;
 }
 
+export interface TokenRevocation {
+  /** `null`: all of the key's. */
+  readonly token: RevokedToken | null;
+  /** The first token of its line, where it was derived: ended in its place once the list is full. */
+  readonly root: RevokedToken | null;
+}
+
 export interface KeyFilter {
   readonly owner?: string;
   readonly environment?: Environment;
@@ -224,7 +231,7 @@ export interface KeyRegistryApi {
   ): Promise<WriteResult<KeyRecord>>;
   setDisabled(id: KeyId, disabled: boolean, context: WriteContext): Promise<WriteResult<KeyRecord>>;
   /** One token and what was derived from it, or with `null` all that were minted until now. The key itself goes on. */
-  revokeTokens(id: KeyId, token: RevokedToken | null, context: WriteContext): Promise<WriteResult<KeyRecord>>;
+  revokeTokens(id: KeyId, revocation: TokenRevocation, context: WriteContext): Promise<WriteResult<KeyRecord>>;
   import(
     inputs: readonly NewKey[],
     dryRun: boolean,

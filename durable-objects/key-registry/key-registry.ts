@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { MAX_IMPORT_KEYS } from "../../src/constants.ts";
-import type { EpochMs, KeyHash, KeyId, LineageId, RevokedToken } from "../../src/keys/record.ts";
+import type { EpochMs, KeyHash, KeyId, LineageId } from "../../src/keys/record.ts";
 import type { Limit } from "../../src/limits/limit.ts";
 import { TimeOutError, within } from "../../src/platform/clock.ts";
 import { err, ok } from "../../src/result.ts";
@@ -23,6 +23,7 @@ import type {
   RegistryStatus,
   RevocationReason,
   Rotation,
+  TokenRevocation,
   WriteContext,
   WriteResult,
 } from "./api.ts";
@@ -151,8 +152,8 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
     return this.#write(context, (change) => setKeyDisabled(change, id, disabled));
   }
 
-  async revokeTokens(id: KeyId, token: RevokedToken | null, context: WriteContext): Promise<WriteResult<KeyRecord>> {
-    return this.#write(context, (change) => revokeTokens(change, id, token));
+  async revokeTokens(id: KeyId, revocation: TokenRevocation, context: WriteContext): Promise<WriteResult<KeyRecord>> {
+    return this.#write(context, (change) => revokeTokens(change, id, revocation));
   }
 
   async putOwner(

@@ -146,7 +146,7 @@ export const revokeKeyTokens = defineOperation({
   body: z.strictObject({}).openapi("NoMembers"),
   success: { status: 200, description: "The record.", schema: keyRecordSchema, headers: ["ETag"] },
   async handle({ context, id, registry }) {
-    const written = await registry.write((keys) => keys.revokeTokens(id, null, context));
+    const written = await registry.write((keys) => keys.revokeTokens(id, { token: null, root: null }, context));
     return written.ok ? ok(answerWritten(written.value)) : written;
   },
 });

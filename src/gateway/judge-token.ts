@@ -13,6 +13,8 @@ export const TOKEN_DETAILS: Readonly<Record<TokenFault, string>> = {
 };
 
 const OTHER_AUDIENCE = "The token is for another audience. Exchange the key for one that is for this.";
+const UNBOUND =
+  "The key demands tokens that are bound to a client key (DPoP), and this one is not. Exchange the key for another.";
 const EXCHANGE_ONLY =
   "This key opens nothing by itself. Exchange it at /_latchkey/oauth/token, and send the token that comes back.";
 
@@ -20,13 +22,16 @@ const EXCHANGE_ONLY =
 export function judgePresented(
   token: VerifiedToken | null,
   record: EdgeRecord,
-  { demand, look }: Pick<CheckInput, "demand" | "look">,
+  { demand }: Pick<CheckInput, "demand">,
 ): Judgement | null {
   if (token === null) {
-    if (record.policy.exchangeOnly !== true || look || demand.takesExchangeOnly) return null;
+    if (record.policy.exchangeOnly !== true || demand.takesExchangeOnly) return null;
     return { code: "token_required", detail: EXCHANGE_ONLY, final: false };
   }
   if (isRevoked(token, record)) return { code: "token_revoked", detail: TOKEN_DETAILS.token_revoked, final: true };
+  // Minted before the key demanded it.
+  if (record.policy.requireDpop === true && token.claims.cnf?.jkt === undefined)
+    return { code: "token_invalid", detail: UNBOUND, final: false };
   if (demand.audience !== null && token.claims.aud !== demand.audience)
     return { code: "token_invalid", detail: OTHER_AUDIENCE, final: true };
   return null;

@@ -10,6 +10,7 @@ import type { CompiledRoute } from "./compiled-route.ts";
 import { INVALID_DETAIL } from "./judge.ts";
 import type { Refusal } from "./outcome.ts";
 import type { Isolate } from "./isolate.ts";
+import type { VerifiedToken } from "../tokens/verified-token.ts";
 import type { Possession } from "./prove-possession.ts";
 
 /** Checking a key without the proxy: the question, the same check as everyone's, the answer in words that a program reads. */
@@ -157,6 +158,12 @@ function possessionOf({ dpop, method = "GET", url = "" }: VerifyInput): Possessi
   return { via: dpop === undefined ? "bearer" : "dpop", proof: dpop ?? null, method, url };
 }
 
+/** It ends with itself or with its key, whichever is first. */
+function tokenFacts({ claims, expiresAt }: VerifiedToken, keyEnd: number) {
+  const end = new Date(Math.min(expiresAt, keyEnd)).toISOString();
+  return { tokenId: claims.jti, audience: claims.aud, expiresAt: end };
+}
+
 /** Where the key is to be good: at a route, at none in particular, or why not at all. */
 function findPlace(
   input: VerifyInput,
@@ -177,7 +184,7 @@ function findPlace(
 function answerOf(outcome: CheckOutcome): VerifyAnswer {
   if (outcome.ok) {
     const { record, token, limits } = outcome.admission;
-    const presented = token === null ? {} : { tokenId: token.claims.jti, audience: token.claims.aud };
+    const presented = token === null ? {} : tokenFacts(token, endOf(record));
     return { valid: true, code: "valid", ...identityOf(record), ...presented, limits: limits.map(showLimit) };
   }
   const { code, detail, record, limits, retryAfterSeconds, dpopNonce } = outcome.refusal;

@@ -22,6 +22,8 @@ export interface TokenClaims {
   readonly lk_environment: "live" | "test";
   /** The `jti` of the tokens that this one was derived from, oldest first: it dies with each of them. Absent: none. */
   readonly lk_ancestors?: readonly string[];
+  /** `iat` of the oldest of them: what ends all tokens of a key that were minted until some moment, ends what came from them later. */
+  readonly lk_root_iat?: number;
   /** RFC 8693 §4.1: who acts, innermost the first. */
   readonly act?: ActorClaim;
   /** What the holder must prove to have: RFC 9449 §6.1, RFC 8705 §3.1. */

@@ -57,7 +57,7 @@ export function grant(input: GrantInput): Result<TokenClaims, GrantFault> {
     lk_workspace: record.workspace,
     lk_lineage: record.lineageId,
     lk_environment: record.environment,
-    ...(ancestors.length === 0 ? {} : { lk_ancestors: ancestors }),
+    ...(token === null ? {} : { lk_ancestors: ancestors, lk_root_iat: token.claims.lk_root_iat ?? token.claims.iat }),
     ...(act === null ? {} : { act }),
     ...(input.confirmation === null ? {} : { cnf: input.confirmation }),
   });

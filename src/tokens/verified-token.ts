@@ -21,6 +21,7 @@ export interface VerifiedToken {
   /** Of the key that signed it. */
   readonly kid: string;
   readonly scopes: readonly string[];
+  /** Of the first token in its line. */
   readonly issuedAt: EpochMs;
   readonly expiresAt: EpochMs;
   readonly parent: Parent;
@@ -35,7 +36,7 @@ export function toVerifiedToken(claims: TokenClaims, kid: string): VerifiedToken
     claims,
     kid,
     scopes: claims.scope === "" ? [] : claims.scope.split(" "),
-    issuedAt: claims.iat * 1_000,
+    issuedAt: (claims.lk_root_iat ?? claims.iat) * 1_000,
     expiresAt: claims.exp * 1_000,
     parent: { keyId: claims.client_id, lineageId: claims.lk_lineage, workspace: claims.lk_workspace },
     narrowed: null,

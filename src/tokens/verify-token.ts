@@ -77,6 +77,8 @@ function readClaims(payload: JWTPayload): TokenClaims | null {
   if (!texts.every((text) => typeof text === "string") || typeof iat !== "number" || typeof exp !== "number")
     return null;
   if (lk_environment !== "live" && lk_environment !== "test") return null;
+  const root = payload["lk_root_iat"];
+  if (root !== undefined && !(typeof root === "number" && root <= iat)) return null;
   if (exp <= iat || exp - iat > MAX_TOKEN_TTL_SECONDS) return null;
   if (!isAncestors(payload["lk_ancestors"]) || !isActor(payload["act"], 0) || !isConfirmation(payload["cnf"]))
     return null;

@@ -80,7 +80,7 @@ describe("RFC 7662 introspection", () => {
     expect((await introspect(issued.key, basic(asker.key))).body).toMatchObject({ active: true });
     const posted = await post(send, "introspect", { token: issued.key, client_id: "x", client_secret: asker.key });
     expect(posted.body).toMatchObject({ active: true });
-    for (const headers of [{}, basic("x".repeat(30)), bearer("x".repeat(30))])
+    for (const headers of [{}, basic("a\nb"), basic("x".repeat(30)), bearer("x".repeat(30))])
       expect(await introspect(issued.key, headers)).toMatchObject({ status: 401, body: { error: "invalid_client" } });
     expect((await introspect(issued.key, {})).headers.get("www-authenticate")).toMatch(/^Basic /);
     const reader = await control(harness.home).issue({
@@ -133,6 +133,17 @@ describe("RFC 7009 revocation", () => {
     const { status, body } = await post(send, "revoke", { token: key });
     expect({ status, error: body["error"] }).toEqual({ status: 400, error: "unsupported_token_type" });
     expect((await introspect(key)).body).toMatchObject({ active: true });
+  });
+
+  it("tokens that come from one token end with it at last, and nobody else's do", async () => {
+    const { key } = await control(harness.home).issue();
+    const [own, other] = [await exchange(send, key), await exchange(send, key)];
+    for (let index = 0; index < 101; index++) {
+      const derived = await exchange(send, own);
+      expect((await post(send, "revoke", { token: derived })).status).toBe(200);
+    }
+    expect((await introspect(own)).body).toEqual({ active: false });
+    expect((await introspect(other)).body).toMatchObject({ active: true });
   });
 
   it("a token ends alone: its key goes on", async () => {

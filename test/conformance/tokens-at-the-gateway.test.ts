@@ -83,6 +83,10 @@ describe("a token is let in as its key is", () => {
   it("a key that is for exchange alone opens nothing, and its tokens do", async () => {
     const { key } = await control(harness.home).issue({ policy: { exchangeOnly: true } });
     expect(await tryIt(send, key)).toBe("token_required");
+    for (const cost of [0, 1]) {
+      const { body } = await control(harness.home).call("POST", "/verify", { body: { key, cost } });
+      expect(body).toMatchObject({ valid: false, code: "token_required" });
+    }
     expect(await tryIt(send, await exchange(send, key))).toBe(200);
   });
 });

@@ -147,4 +147,11 @@ describe("a revocation", () => {
     expect(isRevoked(parentToken, proxyRecord({ tokensRevokedAt: NOW }))).toBe(true);
     expect(isRevoked(parentToken, proxyRecord({ tokensRevokedAt: NOW - 1_000 }))).toBe(false);
   });
+
+  it("of all of them ends what was derived from them later, at any hop", () => {
+    const later = granted({ token: parentToken, now: NOW + 5_000 });
+    const latest = granted({ token: toVerifiedToken(later, "kid"), now: NOW + 9_000 });
+    for (const claims of [later, latest])
+      expect(isRevoked(toVerifiedToken(claims, "kid"), proxyRecord({ tokensRevokedAt: NOW + 2_000 }))).toBe(true);
+  });
 });

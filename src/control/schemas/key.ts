@@ -252,6 +252,9 @@ export const patchKeySchema = z
         onMeterUnavailable: POLICY_MEMBERS.onMeterUnavailable.nullable().optional(),
         graceSeconds: POLICY_MEMBERS.graceSeconds.nullable().optional(),
         leaseTtlSeconds: POLICY_MEMBERS.leaseTtlSeconds.nullable().optional(),
+        exchangeOnly: POLICY_MEMBERS.exchangeOnly.nullable().optional(),
+        tokenTtlSeconds: POLICY_MEMBERS.tokenTtlSeconds.nullable().optional(),
+        requireDpop: POLICY_MEMBERS.requireDpop.nullable().optional(),
         signature: z
           .strictObject({
             algorithm: SIGNATURE_MEMBERS.algorithm,

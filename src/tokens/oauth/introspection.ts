@@ -56,6 +56,8 @@ async function identify(request: Request, form: Form, authorize: Authorize): Pro
     return err(invalidClient("An admin key with keys:verify is wanted, by HTTP Basic or as a Bearer.", "basic"));
   }
   const { presentedKey, via } = client.value;
+  // What no header field could carry is no key.
+  if (!/^[\x21-\x7e]+$/.test(presentedKey)) return err(invalidClient("The credential is not valid.", via));
   const headers = new Headers(request.headers);
   headers.set("Authorization", `Bearer ${presentedKey}`);
   const asBearer = new Request(request.url, { headers, ...(request.cf === undefined ? {} : { cf: request.cf }) });

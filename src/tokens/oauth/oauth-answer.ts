@@ -7,7 +7,6 @@
 export type OAuthErrorCode =
   | "invalid_request"
   | "invalid_client"
-  | "invalid_grant"
   | "unauthorized_client"
   | "unsupported_grant_type"
   /** RFC 7009 §2.2.1. */

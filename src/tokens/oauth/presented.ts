@@ -43,23 +43,25 @@ export interface Look {
   readonly workspace: string;
   /** Whether what is no key or token counts as a failure of the address that the request came from. */
   readonly budgeted: boolean;
+  /** Whether its bindings must allow this request: for those who present it for themselves. */
+  readonly fromHere?: boolean;
 }
 
 /** What it is, by the meter's word: nothing is charged, and where it may be used from is not asked. */
 export async function look(
-  { presentedKey, workspace, budgeted }: Look,
+  { presentedKey, workspace, budgeted, fromHere = false }: Look,
   request: Request,
   surroundings: Surroundings,
 ): Promise<CheckOutcome> {
-  const { budget, ...input } = useInput(presentedKey, request, surroundings);
+  const { budget, facts, ...input } = useInput(presentedKey, request, surroundings);
   const demand = { ...ANYWHERE, workspace };
   return await check(
     {
       ...input,
       budget: budgeted ? budget : null,
-      facts: null,
+      facts: fromHere ? facts : null,
       demand,
-      signable: "not asked",
+      ...(fromHere ? {} : { signable: "not asked" as const }),
       cost: 0,
       look: true,
       routeLimits: [],

@@ -1,4 +1,10 @@
-import type { Actor, KeyRegistryApi, RegistryError } from "../../../durable-objects/key-registry/api.ts";
+import type {
+  Actor,
+  KeyRegistryApi,
+  RegistryError,
+  TokenRevocation,
+} from "../../../durable-objects/key-registry/api.ts";
+import { MAX_TOKEN_TTL_SECONDS } from "../../constants.ts";
 import { connectRegistry } from "../../../durable-objects/key-registry/client.ts";
 import type { CheckOutcome } from "../../gateway/check.ts";
 import { clientIpOf } from "../../gateway/facts.ts";
@@ -64,11 +70,18 @@ async function end(
   const write = async (registry: KeyRegistryApi): Promise<Result<unknown, RegistryError>> =>
     token === null
       ? await registry.revoke(record.id, "retired", "Revoked by its holder.", context)
-      : await registry.revokeTokens(record.id, { jti: token.claims.jti, expiresAt: token.expiresAt }, context);
+      : await registry.revokeTokens(record.id, revocationOf(token), context);
   const written = await connectRegistry(surroundings.env.KEY_REGISTRY, record.workspace).write(write);
   if (written.ok && written.value.ok) return ok(null);
   logError(causeOf(written), { part: "revocation", requestId });
   return err({ error: "temporarily_unavailable", description: "The revocation could not be written. Try again." });
+}
+
+function revocationOf({ claims, expiresAt, issuedAt }: VerifiedToken): TokenRevocation {
+  const first = claims.lk_ancestors?.[0];
+  // Its own end is not known here; it is no later than that of the longest life.
+  const root = first === undefined ? null : { jti: first, expiresAt: issuedAt + MAX_TOKEN_TTL_SECONDS * 1_000 };
+  return { token: { jti: claims.jti, expiresAt }, root };
 }
 
 function causeOf(written: Result<Result<unknown, RegistryError>, { readonly cause: unknown }>): unknown {

@@ -1,4 +1,4 @@
-import { TOKEN_ID_PREFIX } from "../../constants.ts";
+import { MAX_TOKEN_CHARACTERS, TOKEN_ID_PREFIX } from "../../constants.ts";
 import { check, checkKnown, type CheckOutcome } from "../../gateway/check.ts";
 import type { Admission } from "../../gateway/outcome.ts";
 import { newId } from "../../platform/ids.ts";
@@ -99,8 +99,6 @@ async function mint(
   if (!audience.ok) return audience;
   const actor = await findActor(asked.actor, admission, call);
   if (!actor.ok) return actor;
-  const confirmation = await confirm(admission, call);
-  if (!confirmation.ok) return confirmation;
   const now = Date.now();
   const granted = grant({
     record,
@@ -111,15 +109,22 @@ async function mint(
     defaultTtlSeconds: config.tokens?.ttlSeconds ?? null,
     ttlSeconds,
     actor: actor.value,
-    confirmation: confirmation.value,
+    // A proof is used up by being checked: what cannot be granted at all does not come so far.
+    confirmation: null,
     jti: newId(TOKEN_ID_PREFIX, now),
     now,
   });
   if (!granted.ok) return GRANT_FAULTS[granted.error];
+  const confirmation = await confirm(admission, call);
+  if (!confirmation.ok) return confirmation;
+  const claims: TokenClaims =
+    confirmation.value === null ? granted.value : { ...granted.value, cnf: confirmation.value };
   const waitUntil = (work: Promise<unknown>): void => call.surroundings.ctx.waitUntil(work);
-  const signed = await parts.tokens.keys.sign(TOKEN_TYPE, { ...granted.value }, waitUntil);
+  const signed = await parts.tokens.keys.sign(TOKEN_TYPE, { ...claims }, waitUntil);
   if (!signed.ok) return refuse("temporarily_unavailable", "Tokens cannot be signed right now. Nothing was charged.");
-  return ok(answerOf(signed.value, granted.value, asked));
+  if (signed.value.length > MAX_TOKEN_CHARACTERS)
+    return refuse("invalid_scope", "The token would be too long to be sent. Ask for fewer scopes.");
+  return ok(answerOf(signed.value, claims, asked));
 }
 
 const GRANT_FAULTS: Readonly<Record<GrantFault, Result<never, OAuthError>>> = {
@@ -164,12 +169,17 @@ async function findActor(
     return refuse("invalid_request", "The actor token must be a key or a token of Latchkey.");
   const checked = await look(budgetedLook(actor.token, record), request, surroundings);
   if (!checked.ok) return err(fromRefusal(checked.refusal, "actor"));
-  const { owner, id } = checked.admission.record;
+  const { owner, id, kind } = checked.admission.record;
+  if (kind === "admin" || kind === "publishable")
+    return refuse("unauthorized_client", `A key of kind ${kind} does not act for others.`);
+  // The request has one proof at most: the subject's.
+  if (checked.admission.token?.claims.cnf !== undefined)
+    return refuse("invalid_request", "A token that is bound to its holder cannot be the actor token.");
   return ok({ sub: owner, client_id: id });
 }
 
 function budgetedLook(presentedKey: string, { workspace }: Admission["record"]): Look {
-  return { presentedKey, workspace, budgeted: true };
+  return { presentedKey, workspace, budgeted: true, fromHere: true };
 }
 
 function answerOf(signed: string, claims: TokenClaims, { grant: grantType }: TokenRequest): TokenAnswer {
