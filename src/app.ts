@@ -118,7 +118,7 @@ const READ_ONLY: Problem = {
 };
 
 async function jwks(request: Request, app: App): Promise<Response> {
-  const answered = await answerJwks(request, app.isolate.tokenKeys, (work) => app.ctx.waitUntil(work));
+  const answered = await answerJwks(request, app.isolate.parts.tokens.keys, (work) => app.ctx.waitUntil(work));
   return answered.ok ? answered.value : refuse(request, answered.error, app);
 }
 

@@ -36,7 +36,7 @@ export async function assertRequest(
   const issuer = issuerOf(isolate.config, askedAt);
   const { record, token } = admission;
   const about = { issuer, audience: upstream.audience, ttlSeconds, requestId, record, act: token?.claims.act };
-  const signed = await signAssertion({ ...about, method, url, now: Date.now() }, isolate.tokenKeys, (work) =>
+  const signed = await signAssertion({ ...about, method, url, now: Date.now() }, isolate.parts.tokens.keys, (work) =>
     ctx.waitUntil(work),
   );
   if (signed.ok) return signed;

@@ -10,7 +10,6 @@ import { brokeredMeters, homeMeters } from "./meters.ts";
 import { createTrust, type Trust } from "../tokens/workload-subject.ts";
 import { RecordCache } from "./record-cache.ts";
 import { createTokenKeys } from "../tokens/signing-keys.ts";
-import type { TokenKeys } from "../tokens/token-keys.ts";
 import { type ConfigError, compileConfig, type RouteTable } from "./routes.ts";
 
 /** What an isolate keeps between requests: the compiled configuration, the record cache, the lease book, the shield. */
@@ -20,8 +19,6 @@ export interface Isolate {
   readonly parts: CheckParts;
   /** Whose tokens are taken in place of a key, and those issuers' public keys. */
   readonly trust: Trust;
-  /** What signs tokens, and what they are verified with. */
-  readonly tokenKeys: TokenKeys;
   /** Where this isolate is, as `locationOf` says: told by the first request that reaches it. */
   location: string | null;
 }
@@ -52,7 +49,6 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
     table,
     parts,
     trust: createTrust(config),
-    tokenKeys,
     location: null,
   };
   return { ok: true, value: isolate };

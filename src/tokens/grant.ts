@@ -3,7 +3,7 @@ import { isScope, missingScopes } from "../keys/scopes.ts";
 import { endOf } from "../keys/status.ts";
 import type { EdgeRecord, EpochMs } from "../keys/record.ts";
 import { err, ok, type Result } from "../result.ts";
-import type { ActorClaim, Confirmation, TokenClaims } from "./claims.ts";
+import type { ActorClaim, TokenClaims } from "./claims.ts";
 import type { VerifiedToken } from "./verified-token.ts";
 
 /** What an exchange comes to: the claims of the new token. Pure. Nothing in it may be more than the subject has. */
@@ -23,7 +23,6 @@ export interface GrantInput {
   readonly ttlSeconds: number | null;
   /** Who acts from now on; `null`: nobody but the subject. */
   readonly actor: ActorClaim | null;
-  readonly confirmation: Confirmation | null;
   readonly jti: string;
   readonly now: EpochMs;
 }
@@ -59,7 +58,6 @@ export function grant(input: GrantInput): Result<TokenClaims, GrantFault> {
     lk_environment: record.environment,
     ...(token === null ? {} : { lk_ancestors: ancestors, lk_root_iat: token.claims.lk_root_iat ?? token.claims.iat }),
     ...(act === null ? {} : { act }),
-    ...(input.confirmation === null ? {} : { cnf: input.confirmation }),
   });
 }
 

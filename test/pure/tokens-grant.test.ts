@@ -23,7 +23,6 @@ function ask(over: Partial<GrantInput> = {}): GrantInput {
     defaultTtlSeconds: null,
     ttlSeconds: null,
     actor: null,
-    confirmation: null,
     jti: "tok_1",
     now: NOW,
     ...over,

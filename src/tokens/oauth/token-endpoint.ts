@@ -109,12 +109,11 @@ async function mint(
     defaultTtlSeconds: config.tokens?.ttlSeconds ?? null,
     ttlSeconds,
     actor: actor.value,
-    // A proof is used up by being checked: what cannot be granted at all does not come so far.
-    confirmation: null,
     jti: newId(TOKEN_ID_PREFIX, now),
     now,
   });
   if (!granted.ok) return GRANT_FAULTS[granted.error];
+  // A proof is used up by being checked: what cannot be granted at all does not come so far.
   const confirmation = await confirm(admission, call);
   if (!confirmation.ok) return confirmation;
   const claims: TokenClaims =
