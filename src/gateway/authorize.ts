@@ -1,15 +1,15 @@
-import { PROBLEMS } from "../http/codes.ts";
 import type { Problem } from "../http/problem.ts";
 import { err, ok, type Result } from "../result.ts";
 import { assertRequest } from "./assert.ts";
 import { check, type CheckOutcome } from "./check.ts";
+import { factsOfCall } from "./checked-event.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import { readCredential } from "./credential.ts";
-import { clientIpOf, incomingOf, networkOf, requestFacts } from "./facts.ts";
+import { clientIpOf, requestFacts } from "./facts.ts";
 import { authorizedAnswer, readOriginalRequest } from "./forward-auth.ts";
 import { demandOf, KEY_MISSING, pathnameOf, type Surroundings } from "./handler.ts";
 import { addressOf } from "./identity-headers.ts";
-import { type Facts, record, recordSync } from "./record.ts";
+import { record, recordSync } from "./record.ts";
 
 /**
  * Forward auth: another proxy asks whether a request may pass. The key stands in the request itself; method, host and
@@ -22,10 +22,15 @@ export async function authorize(
 ): Promise<Result<Response, Problem>> {
   const startedAt = Date.now();
   const decided = await decide(request, requestId, surroundings);
-  const facts = factsOf(decided, { request, requestId, startedAt });
-  if (decided.route?.audit === "sync") await recordSync(facts, surroundings);
+  const { outcome, method, route } = decided;
+  const facts = {
+    ...factsOfCall(outcome, { request, requestId, startedAt }),
+    method,
+    upstream: route?.upstream.name ?? null,
+    route: route?.template ?? null,
+  };
+  if (route?.audit === "sync") await recordSync(facts, surroundings);
   else record(facts, surroundings);
-  const { outcome } = decided;
   return outcome.ok ? ok(authorizedAnswer(outcome.admission, decided.assertion, requestId)) : err(outcome.refusal);
 }
 
@@ -94,39 +99,4 @@ function refused({ code, detail }: Problem, method: string, route: CompiledRoute
 /** Whoever brings no key hears that first, however the proxy is set up. */
 function hasCredential({ headers }: Request): boolean {
   return headers.has("authorization") || headers.has("x-api-key");
-}
-
-interface Call {
-  readonly request: Request;
-  readonly requestId: string;
-  readonly startedAt: number;
-}
-
-function factsOf({ outcome, method, route }: Decided, { request, requestId, startedAt }: Call): Facts {
-  const now = Date.now();
-  const result = outcome.ok
-    ? { record: outcome.admission.record, status: 200, code: "allowed", cost: outcome.admission.cost, time: outcome.at }
-    : {
-        record: outcome.refusal.record,
-        status: PROBLEMS[outcome.refusal.code].status,
-        code: outcome.refusal.code,
-        cost: 0,
-        time: now,
-      };
-  return {
-    ...result,
-    requestId,
-    method,
-    upstream: route?.upstream.name ?? null,
-    route: route?.template ?? null,
-    latencyMs: now - startedAt,
-    authMs: now - startedAt,
-    upstreamMs: null,
-    bytesIn: 0,
-    bytesOut: 0,
-    ...networkOf(incomingOf(request)),
-    clientIp: clientIpOf(request),
-    userAgent: request.headers.get("User-Agent"),
-    degraded: outcome.ok && outcome.admission.degraded,
-  };
 }

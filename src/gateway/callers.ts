@@ -1,10 +1,11 @@
-import { PROBLEMS } from "../http/codes.ts";
 import type { Problem } from "../http/problem.ts";
 import type { EdgeRecord } from "../keys/record.ts";
 import { err, ok, type Result } from "../result.ts";
 import { check } from "./check.ts";
-import { clientIpOf, incomingOf, networkOf, requestFacts } from "./facts.ts";
+import { factsOfCall } from "./checked-event.ts";
+import { clientIpOf, requestFacts } from "./facts.ts";
 import type { Surroundings } from "./handler.ts";
+import { ANY_KEY } from "./judge.ts";
 import { record } from "./record.ts";
 
 /** Admin keys are checked like every key, by the same steps, and their use is an event like every use. */
@@ -32,14 +33,7 @@ export async function checkAdminKey(
       presentedKey,
       facts: requestFacts(request),
       budget: { address: clientIpOf(request) },
-      demand: {
-        workspace: "*",
-        environments: null,
-        scopes: [],
-        adminKeys: "accepted",
-        audience: null,
-        takesExchangeOnly: false,
-      },
+      demand: { ...ANY_KEY, takesExchangeOnly: false },
       possession: { via: "bearer", proof: null, method: request.method, url: request.url },
       cost: 1,
       look: false,
@@ -49,35 +43,9 @@ export async function checkAdminKey(
     },
     surroundings.isolate.parts,
   );
-  const now = Date.now();
-  const result = outcome.ok
-    ? { record: outcome.admission.record, status: 200, code: "allowed", cost: 1, time: outcome.at }
-    : {
-        record: outcome.refusal.record,
-        status: PROBLEMS[outcome.refusal.code].status,
-        code: outcome.refusal.code,
-        cost: 0,
-        time: now,
-      };
-  const facts = {
-    ...result,
-    requestId,
-    // Apart from the event of what the call itself asks about.
-    index: CALLER_EVENT,
-    method: request.method,
-    upstream: null,
-    route: OWN_ROUTE,
-    latencyMs: now - startedAt,
-    authMs: now - startedAt,
-    upstreamMs: null,
-    bytesIn: 0,
-    bytesOut: 0,
-    ...networkOf(incomingOf(request)),
-    clientIp: clientIpOf(request),
-    userAgent: request.headers.get("User-Agent"),
-    degraded: false,
-  };
-  record(facts, surroundings);
+  const facts = factsOfCall(outcome, { request, requestId, startedAt });
+  // Apart from the event of what the call itself asks about.
+  record({ ...facts, index: CALLER_EVENT, route: OWN_ROUTE }, surroundings);
   return outcome.ok ? ok(outcome.admission.record) : err(outcome.refusal);
 }
 

@@ -22,6 +22,16 @@ export interface Demand {
   readonly takesExchangeOnly: boolean;
 }
 
+/** Any key, wherever it may be used, and those that are for exchange alone: for who looks at what it is by itself. */
+export const ANY_KEY: Demand = {
+  workspace: "*",
+  environments: null,
+  scopes: [],
+  adminKeys: "accepted",
+  audience: null,
+  takesExchangeOnly: true,
+};
+
 export interface Judgement {
   readonly code: ProblemCode;
   readonly detail: string;

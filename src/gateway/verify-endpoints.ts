@@ -2,6 +2,7 @@ import { MAX_VERIFY_BATCH } from "../constants.ts";
 import type { Problem } from "../http/problem.ts";
 import type { Result } from "../result.ts";
 import { err, ok } from "../result.ts";
+import { factsOfCheck } from "./checked-event.ts";
 import { incomingOf, networkOf } from "./facts.ts";
 import type { Surroundings } from "./handler.ts";
 import { type Facts, record } from "./record.ts";
@@ -78,16 +79,14 @@ function factsOf({ outcome, route }: Verification, context: EventContext): Facts
   const { input, index, call, startedAt } = context;
   const now = Date.now();
   return {
+    ...factsOfCheck(outcome, now),
     requestId: call.requestId,
     index,
-    time: outcome.ok ? outcome.at : now,
-    record: outcome.ok ? outcome.admission.record : outcome.refusal.record,
     method: input.method ?? "GET",
     upstream: null,
     route: route?.template ?? "verify",
+    // The question was answered, whatever the answer is.
     status: 200,
-    code: outcome.ok ? "allowed" : outcome.refusal.code,
-    cost: outcome.ok ? outcome.admission.cost : 0,
     latencyMs: now - startedAt,
     authMs: now - startedAt,
     upstreamMs: null,
@@ -97,7 +96,6 @@ function factsOf({ outcome, route }: Verification, context: EventContext): Facts
     country: input.country?.toUpperCase() ?? null,
     clientIp: input.ip ?? null,
     userAgent: null,
-    degraded: outcome.ok && outcome.admission.degraded,
   };
 }
 

@@ -5,6 +5,7 @@ import { check } from "./check.ts";
 import { readCredential } from "./credential.ts";
 import { clientIpOf, requestFacts } from "./facts.ts";
 import { KEY_MISSING, type Surroundings } from "./handler.ts";
+import { ANY_KEY } from "./judge.ts";
 import { showLimit } from "./verify.ts";
 
 /** `GET /_latchkey/v1/whoami`: what the presented key is, to its own holder. Charges nothing. */
@@ -18,14 +19,7 @@ export async function whoami(request: Request, { isolate, ctx }: Surroundings): 
       presentedKey: credential.value.presentedKey,
       facts: requestFacts(request),
       budget: { address: clientIpOf(request) },
-      demand: {
-        workspace: "*",
-        environments: null,
-        scopes: [],
-        adminKeys: "accepted",
-        audience: null,
-        takesExchangeOnly: true,
-      },
+      demand: ANY_KEY,
       possession: {
         via: credential.value.via,
         proof: request.headers.get("DPoP"),

@@ -1,7 +1,6 @@
 import type { CheckOutcome } from "../../gateway/check.ts";
-import { clientIpOf, incomingOf, networkOf } from "../../gateway/facts.ts";
+import { factsOfCall } from "../../gateway/checked-event.ts";
 import { record } from "../../gateway/record.ts";
-import { PROBLEMS } from "../../http/codes.ts";
 import type { Result } from "../../result.ts";
 import type { OAuthError } from "./oauth-answer.ts";
 import type { Call } from "./call.ts";
@@ -23,36 +22,8 @@ export function recordExchange(
   outcome: Result<unknown, OAuthError>,
   { request, requestId, surroundings, startedAt }: Call & { readonly startedAt: number },
 ): void {
-  const now = Date.now();
-  const result = checked.ok
-    ? {
-        record: checked.admission.record,
-        ...resultOf(outcome),
-        cost: outcome.ok ? checked.admission.cost : 0,
-        time: checked.at,
-      }
-    : {
-        record: checked.refusal.record,
-        status: PROBLEMS[checked.refusal.code].status,
-        code: checked.refusal.code,
-        cost: 0,
-        time: now,
-      };
-  const facts = {
-    ...result,
-    requestId,
-    method: request.method,
-    upstream: null,
-    route: TOKEN_ROUTE,
-    latencyMs: now - startedAt,
-    authMs: now - startedAt,
-    upstreamMs: null,
-    bytesIn: 0,
-    bytesOut: 0,
-    ...networkOf(incomingOf(request)),
-    clientIp: clientIpOf(request),
-    userAgent: request.headers.get("User-Agent"),
-    degraded: checked.ok && checked.admission.degraded,
-  };
-  record(facts, surroundings);
+  const facts = { ...factsOfCall(checked, { request, requestId, startedAt }), route: TOKEN_ROUTE };
+  // What was presented was good, and came to nothing all the same: that costs nothing.
+  const cost = outcome.ok ? facts.cost : 0;
+  record(checked.ok ? { ...facts, ...resultOf(outcome), cost } : facts, surroundings);
 }

@@ -3,22 +3,12 @@ import type { GatewayConfig } from "../../config.ts";
 import { check, type CheckInput, type CheckOutcome } from "../../gateway/check.ts";
 import { clientIpOf, requestFacts } from "../../gateway/facts.ts";
 import type { Surroundings } from "../../gateway/handler.ts";
-import type { Demand } from "../../gateway/judge.ts";
+import { ANY_KEY } from "../../gateway/judge.ts";
 import type { Refusal } from "../../gateway/outcome.ts";
 import type { Limit } from "../../limits/limit.ts";
 import type { OAuthError } from "./oauth-answer.ts";
 
 /** Keys and tokens that are presented to the OAuth endpoints are checked by the same steps as those that call an API. */
-
-/** Wherever it is good for: the target is looked at by itself. */
-const ANYWHERE: Demand = {
-  workspace: "*",
-  environments: null,
-  scopes: [],
-  adminKeys: "accepted",
-  audience: null,
-  takesExchangeOnly: true,
-};
 
 /** An exchange is a use of the key: it costs a unit, and stands on the key's lease. */
 export function useInput(presentedKey: string, request: Request, { isolate, ctx }: Surroundings): CheckInput {
@@ -26,7 +16,8 @@ export function useInput(presentedKey: string, request: Request, { isolate, ctx 
     presentedKey,
     facts: requestFacts(request),
     budget: { address: clientIpOf(request) },
-    demand: ANYWHERE,
+    // The target is looked at by itself.
+    demand: ANY_KEY,
     // What is minted from it is bound to the same key, and asks for the proof of that.
     possession: "not asked",
     cost: 1,
@@ -54,7 +45,7 @@ export async function look(
   surroundings: Surroundings,
 ): Promise<CheckOutcome> {
   const { budget, facts, ...input } = useInput(presentedKey, request, surroundings);
-  const demand = { ...ANYWHERE, workspace };
+  const demand = { ...ANY_KEY, workspace };
   return await check(
     {
       ...input,
