@@ -9,29 +9,39 @@ import type { ProofUse, ProofUseAnswer, SignatureUse, SignatureUseAnswer } from 
  */
 
 /**
- * Objects of each kind. One bears some 1,000 uses a second, and what one cannot remember no other can: never change it while proofs
- * are alive, or the same proof goes to another object.
+ * Objects of each kind in a workspace, which shares none with another: whoever fills one harms its own. One bears some 1,000 uses a
+ * second, and what one cannot remember no other can: never change it while proofs are alive, or the same proof goes to another object.
  */
 const GUARD_SHARDS = 256;
 
 export type Unavailable = { readonly outcome: "unavailable" };
 
-/** @param jkt thumbprint of the client's key: its proofs always meet the same object. */
+export interface ProofOwner {
+  readonly workspace: string;
+  /** Thumbprint of the client's key: its proofs always meet the same object. */
+  readonly jkt: string;
+}
+
 export async function useProofAt(
   namespace: Env["REPLAY_GUARD"],
-  jkt: string,
+  { workspace, jkt }: ProofOwner,
   use: ProofUse,
 ): Promise<ProofUseAnswer | Unavailable> {
-  const stub = namespace.getByName(`dpop/${fnv1a(jkt) % GUARD_SHARDS}`);
+  const stub = namespace.getByName(`dpop/${workspace}/${fnv1a(jkt) % GUARD_SHARDS}`);
   return await answered<ProofUseAnswer>(stub.useProof(use));
+}
+
+export interface SignatureOwner {
+  readonly workspace: string;
+  readonly keyId: string;
 }
 
 export async function useSignatureAt(
   namespace: Env["REPLAY_GUARD"],
-  keyId: string,
+  { workspace, keyId }: SignatureOwner,
   use: SignatureUse,
 ): Promise<SignatureUseAnswer | Unavailable> {
-  const stub = namespace.getByName(`signature/${fnv1a(keyId) % GUARD_SHARDS}`);
+  const stub = namespace.getByName(`signature/${workspace}/${fnv1a(keyId) % GUARD_SHARDS}`);
   return await answered<SignatureUseAnswer>(stub.useSignature(use));
 }
 

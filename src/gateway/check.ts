@@ -6,6 +6,7 @@ import { digestKey } from "../keys/digest.ts";
 import { classify, mayBeImported } from "../keys/format.ts";
 import type { EdgeRecord, KeyHash, RecordRef } from "../keys/record.ts";
 import { counters } from "../platform/counters.ts";
+import { ok } from "../result.ts";
 import { narrow, type Parent, refOf, type VerifiedToken } from "../tokens/verified-token.ts";
 import { admit, type AdmitInput, type AdmitOutcome, confirm, refundPrepaid } from "./admit.ts";
 import type { FailureShield } from "./failure-shield.ts";
@@ -16,6 +17,7 @@ import { judgePresented, TOKEN_DETAILS } from "./judge-token.ts";
 import { meet } from "./meet.ts";
 import { isProofDue, type Possession, provePossession } from "./prove-possession.ts";
 import { judgeSignature, type Signable, type SignatureParties } from "./require-signature.ts";
+import { type ReplayParty, useUp } from "./single-use.ts";
 import { findParent, findToken, type TokenParties } from "./token-subject.ts";
 
 /**
@@ -23,7 +25,7 @@ import { findParent, findToken, type TokenParties } from "./token-subject.ts";
  * `verify`, `authorize`, `whoami`, RPC and the control API.
  */
 
-export interface CheckParts extends TokenParties, SignatureParties {
+export interface CheckParts extends TokenParties, SignatureParties, ReplayParty {
   readonly store: KVNamespace;
   readonly shield: FailureShield;
   readonly prefixes: ReadonlySet<string>;
@@ -67,10 +69,6 @@ interface Subject {
   readonly ref: RecordRef;
   readonly prepaid: Payment | null;
   readonly token: VerifiedToken | null;
-  /** That the token is its holder's was proved: a proof is good once, and a record may be looked at again. */
-  proven: boolean;
-  /** That the request is signed was shown: so is a signature. */
-  signed: boolean;
 }
 
 /** A record may change while it is being used; a fourth newer generation within one request is somebody's loop. */
@@ -129,11 +127,7 @@ export async function checkKnown(
   const found = await findParent(parent, parts);
   if (!found.ok)
     return found.error === "unknown" ? failed(input, parts, Date.now(), "token_invalid") : unavailable(null);
-  return await decide(
-    { record: found.value, ref: refOf(parent), prepaid: null, token, proven: false, signed: false },
-    input,
-    parts,
-  );
+  return await decide({ record: found.value, ref: refOf(parent), prepaid: null, token }, input, parts);
 }
 
 async function checkKey(
@@ -156,7 +150,7 @@ async function checkKey(
   } else {
     counters.recordHits++;
   }
-  return await decide({ record, ref: hash, prepaid, token: null, proven: false, signed: false }, input, parts);
+  return await decide({ record, ref: hash, prepaid, token: null }, input, parts);
 }
 
 /** Again with each newer record that comes to light. */
@@ -169,6 +163,9 @@ async function decide(subject: Subject, input: CheckInput, parts: CheckParts): P
   }
   return unavailable(now.record);
 }
+
+/** Of most requests. */
+const NONE_DUE = ok(null);
 
 type Decision = CheckOutcome | { readonly newer: EdgeRecord };
 
@@ -185,26 +182,26 @@ async function decideOn(subject: Subject, input: CheckInput, parts: CheckParts):
     refundPrepaid(asked, parts);
     return await uphold(judgement, asked, input, parts);
   }
-  if (!subject.proven && isProofDue(token, input)) {
-    const unproven = await provePossession(token, input, parts.replayGuard);
-    if (unproven !== null) {
-      refundPrepaid(asked, parts);
-      return { ok: false, refusal: { ...unproven, record } };
-    }
-    subject.proven = true;
+  const proof = isProofDue(token, input) ? await provePossession(token, input) : NONE_DUE;
+  if (!proof.ok) {
+    refundPrepaid(asked, parts);
+    return { ok: false, refusal: { ...proof.error, record } };
   }
-  if (record.policy.signature !== undefined && !subject.signed) {
-    const unsigned = await judgeSignature(record, record.policy.signature, input, parts);
-    if (unsigned !== null) {
-      refundPrepaid(asked, parts);
-      return await uphold(unsigned, asked, input, parts);
-    }
-    subject.signed = true;
+  const { signature: demanded } = record.policy;
+  const signature = demanded === undefined ? NONE_DUE : await judgeSignature(record, demanded, input, parts);
+  if (!signature.ok) {
+    refundPrepaid(asked, parts);
+    return await uphold(signature.error, asked, input, parts);
   }
   const outcome = input.look ? await confirm(asked, parts) : await admit(asked, parts);
   switch (outcome.outcome) {
-    case "admitted":
-      return admitted({ record, token, cost }, outcome);
+    case "admitted": {
+      const isPlain = proof.value === null && signature.value === null;
+      const used = isPlain ? null : await useUp({ proof: proof.value, signature: signature.value }, record, parts);
+      if (used === null) return admitted({ record, token, cost }, outcome);
+      outcome.refund();
+      return { ok: false, refusal: { ...used, record } };
+    }
     case "stale":
       return { newer: outcome.record };
     case "unavailable":

@@ -1,9 +1,8 @@
-import { useSignatureAt } from "../../durable-objects/replay-guard/client.ts";
 import { DEFAULT_SIGNATURE_AGE_SECONDS, MAX_SIGNED_BODY_BYTES, SIGNED_BODY_TIMEOUT_MS } from "../constants.ts";
-import { digestKey } from "../keys/digest.ts";
 import type { EdgeRecord, SignaturePolicy } from "../keys/record.ts";
 import { within } from "../platform/clock.ts";
 import { logError } from "../platform/log.ts";
+import { err, ok, type Result } from "../result.ts";
 import { isDigestOf } from "../signatures/content-digest.ts";
 import { acceptSignature, checkRequestSignature, type VerifiedSignature } from "../signatures/request-signature.ts";
 import type { SignatureKeys } from "../signatures/signature-keys.ts";
@@ -12,8 +11,8 @@ import type { Judgement } from "./judge.ts";
 import type { Fields } from "./survey.ts";
 
 /**
- * Step 5 for keys whose requests must be signed (RFC 9421), before anything is charged: the signature, the body's digest, and that
- * neither was used before. A body is read whole, up to `MAX_SIGNED_BODY_BYTES`: nobody acts on one that is not what was signed.
+ * Step 5 for keys whose requests must be signed (RFC 9421), before anything is charged: the signature and the body's digest.
+ * That neither was used before: `single-use.ts`. A body is read whole, up to `MAX_SIGNED_BODY_BYTES`: nobody acts on one that is not what was signed.
  */
 
 /** A request whose signature can be looked at. `request` is another one afterwards, where its body was read. */
@@ -26,19 +25,19 @@ export interface Signable {
 
 export interface SignatureParties {
   readonly signatureKeys: SignatureKeys;
-  readonly replayGuard: Env["REPLAY_GUARD"];
 }
 
-/** Why the request may not go on, or `null`: its signature is good and is used up, or nobody asks for it here. */
+/** The signature that is to be used up, `null` where nobody asks for it; else why the request may not go on. */
 export async function judgeSignature(
   record: EdgeRecord,
   policy: SignaturePolicy,
   { signable }: { readonly signable?: Signable | "not asked" },
   parties: SignatureParties,
-): Promise<Judgement | null> {
-  if (signable === "not asked") return null;
+): Promise<Result<VerifiedSignature | null, Judgement>> {
+  if (signable === "not asked") return ok(null);
   if (signable !== undefined) return await requireSignature(signable, record, policy, parties);
-  return { code: "signature_required", detail: UNSEEN, final: false, acceptSignature: wantedOf(record, policy, false) };
+  const acceptable = wantedOf(record, policy, false);
+  return err({ code: "signature_required", detail: UNSEEN, final: false, acceptSignature: acceptable });
 }
 
 const UNSEEN =
@@ -49,7 +48,7 @@ async function requireSignature(
   record: EdgeRecord,
   policy: SignaturePolicy,
   parties: SignatureParties,
-): Promise<Judgement | null> {
+): Promise<Result<VerifiedSignature, Judgement>> {
   const hasBody = signable.request.body !== null && declaredLength(signable.fields.get("content-length")) !== 0;
   const keys = await parties.signatureKeys.of(record.id, policy);
   if (keys.length === 0) {
@@ -57,7 +56,7 @@ async function requireSignature(
       part: "signatures",
       keyId: record.id,
     });
-    return UNAVAILABLE;
+    return err(UNAVAILABLE);
   }
   const { components = [], maxAgeSeconds = DEFAULT_SIGNATURE_AGE_SECONDS } = policy;
   const rules = { keyid: record.id, keys, components, maxAgeSeconds, hasBody };
@@ -65,10 +64,11 @@ async function requireSignature(
   if (!checked.ok) {
     const wanted = wantedOf(record, policy, hasBody);
     return checked.error.kind === "missing"
-      ? { code: "signature_required", detail: MISSING, final: false, acceptSignature: wanted }
-      : { code: "signature_invalid", detail: checked.error.detail, final: false, acceptSignature: wanted };
+      ? err({ code: "signature_required", detail: MISSING, final: false, acceptSignature: wanted })
+      : err({ code: "signature_invalid", detail: checked.error.detail, final: false, acceptSignature: wanted });
   }
-  return (hasBody ? await checkBody(signable) : null) ?? (await useUp(checked.value, record, parties));
+  const wrong = hasBody ? await checkBody(signable) : null;
+  return wrong === null ? checked : err(wrong);
 }
 
 const MISSING = "This key's requests must be signed (RFC 9421). Accept-Signature says what the signature must cover.";
@@ -89,27 +89,6 @@ function messageOf({ method, url, fields }: Signable) {
     return value === undefined ? [] : [value];
   };
   return { method, url, status: null, linesOf };
-}
-
-/** Once: a signature is good for one request, wherever it is sent. */
-async function useUp(
-  { created, once }: VerifiedSignature,
-  record: EdgeRecord,
-  { replayGuard }: SignatureParties,
-): Promise<Judgement | null> {
-  const id = digestKey(`${record.id} ${once}`);
-  const used = await useSignatureAt(replayGuard, record.id, { id, created });
-  switch (used.outcome) {
-    case "fresh":
-      return null;
-    case "replayed":
-      return invalid("This signature was used before. Sign each request anew, with a nonce of its own.");
-    case "stale":
-      return invalid("The signature is too old, or from the future.");
-    case "overloaded":
-    case "unavailable":
-      return UNAVAILABLE;
-  }
 }
 
 /** The body as it was signed takes the place of the one that was read. */

@@ -1,6 +1,6 @@
 import { useProofAt } from "../../durable-objects/replay-guard/client.ts";
 import { err, ok, type Result } from "../result.ts";
-import { checkProof, type InvalidProof, type Proof, type ProofInput } from "./dpop.ts";
+import type { InvalidProof, Proof } from "./dpop.ts";
 
 export type ProofFault =
   | InvalidProof
@@ -10,17 +10,18 @@ export type ProofFault =
   | { readonly kind: "unavailable" };
 
 /**
- * Checks a proof and uses it up: the same proof is taken once, exactly, wherever it is sent. One call to a Durable Object for each
- * good proof; none for a bad one.
+ * Uses a good proof up: the same proof is taken once, exactly, wherever it is sent. One call to a Durable Object.
+ * @param workspace of the key behind the token: the proofs of one workspace cannot crowd out those of another.
  */
-export async function useProof(input: ProofInput, namespace: Env["REPLAY_GUARD"]): Promise<Result<Proof, ProofFault>> {
-  const proof = await checkProof(input);
-  if (!proof.ok) return proof;
-  const { jkt, replayId, iat, nonce } = proof.value;
-  const answer = await useProofAt(namespace, jkt, { id: replayId, iat, nonce });
+export async function useProof(
+  { jkt, replayId, iat, nonce }: Proof,
+  workspace: string,
+  namespace: Env["REPLAY_GUARD"],
+): Promise<Result<null, ProofFault>> {
+  const answer = await useProofAt(namespace, { workspace, jkt }, { id: replayId, iat, nonce });
   switch (answer.outcome) {
     case "fresh":
-      return ok(proof.value);
+      return ok(null);
     case "replayed":
       return err({ kind: "invalid_dpop_proof", detail: "This proof was used before. Make one for each request." });
     case "stale":

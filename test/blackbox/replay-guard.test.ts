@@ -83,16 +83,26 @@ test("a signature is refused after the guard has lost its memory", async () => {
   const signer = await makeSigner();
   const headers = await signed(signer, "once");
   expect(await use(headers)).toBe("allowed");
-  await harness.evict("ReplayGuard", `signature/${fnv1a(signer.issued.id) % 256}`);
+  await harness.evict("ReplayGuard", `signature/default/${fnv1a(signer.issued.id) % 256}`);
   expect(await use(headers)).toBe("signature_invalid");
   expect(await use(await signed(signer, "twice"))).toBe("allowed");
+});
+
+test("a client over its limit asks the guard nothing, and a signature that is refused as used costs nothing", async () => {
+  const signer = await makeSigner();
+  const once = await signed(signer, "n0");
+  expect(await use(once)).toBe("allowed");
+  for (let time = 0; time < 10; time++) expect(await use(once)).toBe("signature_invalid");
+  for (const nonce of ["n1", "n2", "n3", "n4"]) expect(await use(await signed(signer, nonce))).toBe("allowed");
+  await edge.setFaults({ REPLAY_GUARD: { kind: "down" } });
+  expect(await use(await signed(signer, "n5"))).toBe("quota_exhausted");
 });
 
 test("a DPoP proof is asked for a nonce after the guard has lost its memory, and is not taken again; down, it is 503", async () => {
   const { id, key } = await control(harness.home).issue();
   const pair = await generateKeyPair("ES256", { extractable: true });
   const jwk = await exportJWK(pair.publicKey);
-  const shard = `dpop/${fnv1a(await calculateJwkThumbprint(jwk)) % 256}`;
+  const shard = `dpop/default/${fnv1a(await calculateJwkThumbprint(jwk)) % 256}`;
   let proofs = 0;
   const prove = (claims: Record<string, unknown>): Promise<string> =>
     new SignJWT({ jti: `proof-${proofs++}`, iat: Date.now() / 1_000, ...claims })

@@ -167,7 +167,7 @@ describe("RFC 9449 §7: at the gateway", () => {
     const proof = await prove(client, { url, token, ...(nonce === null ? {} : { nonce }) });
     expect((await present(token, proof)).status).toBe(200);
     for (let shard = 0; shard < 256; shard++)
-      await harness.evict("ReplayGuard", `dpop/${shard}`).catch(() => undefined);
+      await harness.evict("ReplayGuard", `dpop/default/${shard}`).catch(() => undefined);
     expect((await present(token, proof)).status).toBe(401);
     expect(await presentBound(client, token)).toMatchObject({ status: 200 });
   });

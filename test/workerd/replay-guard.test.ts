@@ -25,7 +25,9 @@ describe("proofs", () => {
 
   test("of one key meet one object, wherever they come from, and 100 at once of the same one are one", async () => {
     const use = { id: "same", iat: nowSeconds(), nonce: null };
-    const answers = await Promise.all(Array.from({ length: 100 }, () => useProofAt(env.REPLAY_GUARD, "thumb", use)));
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => useProofAt(env.REPLAY_GUARD, { workspace: "w", jkt: "thumb" }, use)),
+    );
     expect(answers.filter(({ outcome }) => outcome === "fresh")).toHaveLength(1);
     expect(answers.filter(({ outcome }) => outcome === "replayed")).toHaveLength(99);
   });
@@ -88,8 +90,25 @@ test("a guard that cannot be reached, or does not answer in time, is unavailable
   const broken = (answer: () => Promise<never>): Env["REPLAY_GUARD"] =>
     ({ getByName: () => ({ useProof: answer, useSignature: answer }) }) as unknown as Env["REPLAY_GUARD"]; // what is used of it
   const down = broken(() => Promise.reject(new Error("Network connection lost.")));
-  expect(await useProofAt(down, "k", { id: "a", iat: 1, nonce: null })).toEqual({ outcome: "unavailable" });
-  expect(await useSignatureAt(down, "k", { id: "a", created: 1 })).toEqual({ outcome: "unavailable" });
+  expect(await useProofAt(down, { workspace: "w", jkt: "k" }, { id: "a", iat: 1, nonce: null })).toEqual({
+    outcome: "unavailable",
+  });
+  expect(await useSignatureAt(down, { workspace: "w", keyId: "k" }, { id: "a", created: 1 })).toEqual({
+    outcome: "unavailable",
+  });
   const silent = broken(() => new Promise<never>(() => undefined));
-  expect(await useProofAt(silent, "k", { id: "a", iat: 1, nonce: null })).toEqual({ outcome: "unavailable" });
+  expect(await useProofAt(silent, { workspace: "w", jkt: "k" }, { id: "a", iat: 1, nonce: null })).toEqual({
+    outcome: "unavailable",
+  });
+});
+
+test("no workspace shares an object with another", async () => {
+  const names: string[] = [];
+  const noting = { getByName: (name: string) => (names.push(name), env.REPLAY_GUARD.getByName(name)) };
+  const guards = noting as unknown as Env["REPLAY_GUARD"]; // Only names are looked at.
+  for (const workspace of ["a", "b"]) {
+    await useProofAt(guards, { workspace, jkt: "same" }, { id: "same", iat: nowSeconds(), nonce: null });
+    await useSignatureAt(guards, { workspace, keyId: "same" }, { id: "same", created: nowSeconds() });
+  }
+  expect(new Set(names).size).toBe(4);
 });

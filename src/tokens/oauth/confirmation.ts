@@ -3,19 +3,20 @@ import { requestFacts } from "../../gateway/facts.ts";
 import type { Admission } from "../../gateway/outcome.ts";
 import { err, ok, type Result } from "../../result.ts";
 import type { Confirmation } from "../claims.ts";
+import { checkProof } from "../dpop.ts";
 import { type ProofFault, useProof } from "../use-proof.ts";
 import type { Call } from "./call.ts";
 import type { OAuthError } from "./oauth-answer.ts";
 
 /**
  * What the new token is bound to: the key of the client's DPoP proof (RFC 9449 §5), its certificate (RFC 8705 §3), or nothing. What the
- * subject is bound to, its tokens are bound to as well.
+ * subject is bound to, its tokens are bound to as well. The proof is used up, so this comes when nothing else can be wrong any more.
  */
 export async function confirm(admission: Admission, call: Call): Promise<Result<Confirmation | null, OAuthError>> {
-  const key = await bindToKey(admission, call);
-  if (!key.ok) return key;
   const certificate = bindToCertificate(admission, call);
   if (!certificate.ok) return certificate;
+  const key = await bindToKey(admission, call);
+  if (!key.ok) return key;
   const bound = { ...key.value, ...certificate.value };
   return ok(Object.keys(bound).length === 0 ? null : bound);
 }
@@ -28,9 +29,10 @@ async function bindToKey(
   const expectedJkt = token?.claims.cnf?.jkt ?? null;
   if (proof === null && expectedJkt === null && record.policy.requireDpop !== true) return ok({});
   const { method, url } = request;
-  const asked = { proof, method, url, accessToken: null, expectedJkt, now: Date.now() };
-  const used = await useProof(asked, surroundings.env.REPLAY_GUARD);
-  return used.ok ? ok({ jkt: used.value.jkt }) : err(fromFault(used.error));
+  const checked = await checkProof({ proof, method, url, accessToken: null, expectedJkt, now: Date.now() });
+  if (!checked.ok) return err(fromFault(checked.error));
+  const used = await useProof(checked.value, record.workspace, surroundings.env.REPLAY_GUARD);
+  return used.ok ? ok({ jkt: checked.value.jkt }) : err(fromFault(used.error));
 }
 
 function fromFault(fault: ProofFault): OAuthError {
