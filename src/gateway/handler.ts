@@ -104,11 +104,13 @@ async function serve(journey: Journey, route: CompiledRoute, surroundings: Surro
   journey.authMs = decidedAt - journey.startedAt;
   if (!outcome.ok) {
     journey.record = outcome.refusal.record;
+    journey.token = outcome.refusal.token ?? null;
     journey.time = decidedAt;
     return refuse(outcome.refusal, journey, surroundings);
   }
   const { admission, at } = outcome;
   journey.record = admission.record;
+  journey.token = admission.token;
   journey.time = at;
   let assertion: string | null = null;
   if (route.assertionSeconds !== null) {

@@ -1,4 +1,5 @@
 import type { EdgeRecord } from "../keys/record.ts";
+import type { VerifiedToken } from "../tokens/verified-token.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
 import { type Incoming, incomingOf, networkOf } from "./facts.ts";
 import type { Facts } from "./record.ts";
@@ -18,6 +19,8 @@ export interface Journey {
   readonly clientIp: string | null;
   route: CompiledRoute | null;
   record: EdgeRecord | null;
+  /** What was presented in the key's place. */
+  token: VerifiedToken | null;
   /** When it was paid for, or refused: the time of the event. */
   time: number;
   /** What it took to decide. */
@@ -38,6 +41,7 @@ export function setOut(request: Request, requestId: string): Journey {
     clientIp: fields.get("cf-connecting-ip") ?? null,
     route: null,
     record: null,
+    token: null,
     time: startedAt,
     authMs: 0,
   };
@@ -51,7 +55,7 @@ type Outcome = Pick<
 
 /** For the event. */
 export function factsOf(journey: Journey, outcome: Outcome): Facts {
-  const { route } = journey;
+  const { route, token } = journey;
   const { country, asn, colo } = networkOf(journey.incoming);
   return {
     requestId: journey.requestId,
@@ -74,5 +78,6 @@ export function factsOf(journey: Journey, outcome: Outcome): Facts {
     clientIp: journey.clientIp,
     userAgent: journey.fields.get("user-agent") ?? null,
     degraded: outcome.degraded,
+    tokenId: token === null ? null : token.claims.jti,
   };
 }

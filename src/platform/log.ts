@@ -72,6 +72,8 @@ export function logRequest(event: UsageEvent, options: RequestLogOptions): void 
     keyId: event.keyId,
     hint: options.hint,
     lineageId: event.lineageId,
+    tokenId: event.tokenId,
+    mintedTokenId: event.mintedTokenId,
     owner: event.owner,
     method: event.method,
     route: event.route,

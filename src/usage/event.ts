@@ -32,6 +32,10 @@ export interface UsageEvent {
   readonly clientIp: string | null;
   readonly userAgentFamily: string | null;
   readonly degraded: boolean;
+  /** `jti` of the token that was presented in the key's place, once it was verified. Not there where a key itself was. */
+  readonly tokenId?: string;
+  /** `jti` of the token that came of an exchange: what leads from a token's requests to the key's. */
+  readonly mintedTokenId?: string;
 }
 
 /** One queue message. `batchId` is made once, when the buffer is cut; a redelivery carries the same one. */

@@ -3,7 +3,7 @@ import { MAX_COST } from "../constants.ts";
 import type { EdgeRecord } from "../keys/record.ts";
 import type { UsageEvent } from "./event.ts";
 import type { IpPolicy } from "./privacy.ts";
-import { MAX_MEASURE, MAX_TEXT_CHARACTERS } from "./parse-batch.ts";
+import { MAX_ID_CHARACTERS, MAX_MEASURE, MAX_TEXT_CHARACTERS } from "./parse-batch.ts";
 import { clientIpForEvent, userAgentFamily } from "./privacy.ts";
 
 /** Whose ledger an event belongs to when the key, and so its workspace, is not known. */
@@ -43,6 +43,10 @@ export interface RequestFactsForEvent {
   readonly ipSalt: string | null;
   readonly userAgent: string | null;
   readonly degraded: boolean;
+  /** `jti` of the token that was presented; `null`: none was, or none that is ours. */
+  readonly tokenId: string | null;
+  /** `jti` of the token that an exchange came to. */
+  readonly mintedTokenId?: string;
 }
 
 /**
@@ -50,8 +54,8 @@ export interface RequestFactsForEvent {
  * that the ledger accepts: a single bad one would send its whole batch to the dead-letter queue.
  */
 export function makeEvent(facts: RequestFactsForEvent): UsageEvent {
-  const { record } = facts;
-  return {
+  const { record, tokenId, mintedTokenId } = facts;
+  const event: UsageEvent & TokenIds = {
     id: eventId(facts.requestId, facts.index),
     requestId: facts.requestId,
     time: wholeCount(facts.time, Number.MAX_SAFE_INTEGER),
@@ -78,6 +82,16 @@ export function makeEvent(facts: RequestFactsForEvent): UsageEvent {
     userAgentFamily: userAgentFamily(facts.userAgent),
     degraded: facts.degraded,
   };
+  // Only where there is one: most requests bring a key, and what is not there costs no byte on the way.
+  if (tokenId !== null) event.tokenId = tokenId.slice(0, MAX_ID_CHARACTERS);
+  if (mintedTokenId !== undefined) event.mintedTokenId = mintedTokenId.slice(0, MAX_ID_CHARACTERS);
+  return event;
+}
+
+/** While the event is being made. */
+interface TokenIds {
+  tokenId?: string;
+  mintedTokenId?: string;
 }
 
 /** The same request always gives the same id, on whatever path the event travels. */

@@ -12,7 +12,7 @@ const CODE = /^[a-z][a-z_]{0,39}$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
 
 const MAX_BATCH_EVENTS = 5_000;
-const MAX_ID_CHARACTERS = 64;
+export const MAX_ID_CHARACTERS = 64;
 export const MAX_TEXT_CHARACTERS = 1_024;
 /** Bytes or ms of one request: ten thousand such requests still sum exactly. */
 export const MAX_MEASURE = 1_000_000_000_000;
@@ -73,7 +73,9 @@ function isUsageEvent(value: unknown): value is UsageEvent {
     isCount(value["bytesIn"], MAX_MEASURE) &&
     isCount(value["bytesOut"], MAX_MEASURE) &&
     isTextOrNull(value["country"], MAX_ID_CHARACTERS) &&
-    typeof value["degraded"] === "boolean"
+    typeof value["degraded"] === "boolean" &&
+    isTextOrAbsent(value["tokenId"], MAX_ID_CHARACTERS) &&
+    isTextOrAbsent(value["mintedTokenId"], MAX_ID_CHARACTERS)
   );
 }
 
@@ -87,6 +89,10 @@ function isText(value: unknown, most: number): value is string {
 
 function isTextOrNull(value: unknown, most: number): value is string | null {
   return value === null || isText(value, most);
+}
+
+function isTextOrAbsent(value: unknown, most: number): value is string | undefined {
+  return value === undefined || isText(value, most);
 }
 
 /** A whole number from 0 to `most`: sums of them stay exact. */

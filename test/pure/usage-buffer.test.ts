@@ -133,6 +133,8 @@ describe("the event buffer of an isolate", () => {
       upstreamMs: 1e9,
       clientIp: "2001:0db8:85a3:0000:0000:8a2e:0370:7334",
       userAgentFamily: "python-requests",
+      tokenId: "t".repeat(64),
+      mintedTokenId: "t".repeat(64),
     });
     while (world.delivered.length === 0) {
       world.buffer.add(wide, world.ctx, world.send, world.now);

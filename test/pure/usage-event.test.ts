@@ -42,7 +42,9 @@ const FACTS: RequestFactsForEvent = {
   ipSalt: null,
   userAgent: "curl/8.5.0",
   degraded: false,
+  tokenId: null,
 };
+const TOKEN_ID = newId("tok_", NOW);
 
 describe("a usage event", () => {
   test("has an id that the request alone decides", () => {
@@ -78,6 +80,7 @@ describe("a usage event", () => {
       clientIp: fc.option(fc.oneof(fc.string(), fc.ipV4(), fc.ipV6())),
       userAgent: fc.option(fc.string()),
       status: fc.integer({ min: 100, max: 599 }),
+      tokenId: fc.option(fc.string({ maxLength: 100 })),
     });
     fc.assert(
       fc.property(wild, (changes) => {
@@ -86,6 +89,27 @@ describe("a usage event", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  test("of a key is what it was before there were tokens, to the byte", () => {
+    const tail = FACTS.requestId.slice("req_".length);
+    expect(JSON.stringify(makeEvent(FACTS))).toBe(
+      `{"id":"evt_${tail}","requestId":"req_${tail}","time":${NOW},"workspace":"team","keyId":"key_1","lineageId":"lin_1",` +
+        `"owner":"acme","environment":"live","method":"GET","upstream":"demo","route":"/reports/*","status":200,"code":"allowed",` +
+        `"cost":5,"latencyMs":12,"authMs":0,"upstreamMs":12,"bytesIn":0,"bytesOut":120,"country":"DE","asn":64500,"colo":"FRA",` +
+        `"clientIp":"203.0.113.0/24","userAgentFamily":"curl","degraded":false}`,
+    );
+    // Neither on the way as JSON nor as a structured clone.
+    expect(Object.keys(makeEvent(FACTS)).filter((name) => name.includes("oken"))).toEqual([]);
+  });
+
+  test("names the token that was used, and the one that an exchange came to", () => {
+    const used = makeEvent({ ...FACTS, tokenId: TOKEN_ID });
+    expect(used).toEqual({ ...makeEvent(FACTS), tokenId: TOKEN_ID });
+    const exchanged = makeEvent({ ...FACTS, mintedTokenId: TOKEN_ID });
+    expect(exchanged).toEqual({ ...makeEvent(FACTS), mintedTokenId: TOKEN_ID });
+    expect(toCloudEvent(used, "/x").data).toMatchObject({ keyId: "key_1", tokenId: TOKEN_ID });
+    expect(parseBatch(usageBatch([used, exchanged, makeEvent(FACTS)], NOW), NOW).ok).toBe(true);
   });
 
   test("as a CloudEvent has the required attributes and its time as RFC 3339", () => {
@@ -140,6 +164,11 @@ describe("a batch from the queue", () => {
       { bytesIn: 2e12 },
       { route: "x".repeat(1_025) },
       { degraded: 0 },
+      { tokenId: null },
+      { tokenId: 7 },
+      { tokenId: "t".repeat(65) },
+      { mintedTokenId: {} },
+      { mintedTokenId: "t".repeat(65) },
     ];
     for (const change of wrong) {
       const events = [usageEvent({ time: NOW }), { ...usageEvent({ time: NOW }), ...change }];

@@ -89,6 +89,7 @@ export class SimulatedIsolate {
       ipSalt: null,
       userAgent: null,
       degraded: outcome.ok && outcome.admission.degraded,
+      tokenId: null,
     });
     this.events.add(event, BACKGROUND, this.#send, now);
   }

@@ -40,6 +40,7 @@ export async function primeConsumer(): Promise<void> {
     ipSalt: null,
     userAgent: null,
     degraded: false,
+    tokenId: null,
   });
   const message = {
     id: "prime",

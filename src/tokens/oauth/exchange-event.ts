@@ -17,13 +17,19 @@ function resultOf(outcome: Result<unknown, OAuthError>): { readonly status: numb
   return { status: outcome.error.error === "invalid_client" ? 401 : 400, code: "request_invalid" };
 }
 
+/** What leads from the token to this exchange. */
+interface Minted {
+  readonly jti: string;
+}
+
 export function recordExchange(
   checked: CheckOutcome,
-  outcome: Result<unknown, OAuthError>,
+  outcome: Result<Minted, OAuthError>,
   { request, requestId, surroundings, startedAt }: Call & { readonly startedAt: number },
 ): void {
   const facts = { ...factsOfCall(checked, { request, requestId, startedAt }), route: TOKEN_ROUTE };
   // What was presented was good, and came to nothing all the same: that costs nothing.
   const cost = outcome.ok ? facts.cost : 0;
-  record(checked.ok ? { ...facts, ...resultOf(outcome), cost } : facts, surroundings);
+  const minted = outcome.ok ? { mintedTokenId: outcome.value.jti } : {};
+  record(checked.ok ? { ...facts, ...resultOf(outcome), cost, ...minted } : facts, surroundings);
 }

@@ -28,15 +28,19 @@ export async function answerToken(call: Call): Promise<Response> {
   const exchanged = await exchange(call);
   const { outcome } = exchanged;
   if (exchanged.checked !== null) recordExchange(exchanged.checked, outcome, { ...call, startedAt });
-  return outcome.ok ? toAnswer(outcome.value, requestId) : toErrorAnswer(outcome.error, requestId);
+  return outcome.ok ? toAnswer(outcome.value.answer, requestId) : toErrorAnswer(outcome.error, requestId);
 }
 
-type TokenAnswer = Readonly<Record<string, unknown>>;
+interface Minted {
+  readonly answer: Readonly<Record<string, unknown>>;
+  /** For the event: the token itself is in the answer alone. */
+  readonly jti: string;
+}
 
 interface Exchanged {
   /** Who asked; `null` where the request was no exchange at all. */
   readonly checked: CheckOutcome | null;
-  readonly outcome: Result<TokenAnswer, OAuthError>;
+  readonly outcome: Result<Minted, OAuthError>;
 }
 
 async function exchange(call: Call): Promise<Exchanged> {
@@ -85,7 +89,7 @@ async function mint(
   admission: Admission,
   ttlSeconds: number | null,
   call: Call,
-): Promise<Result<TokenAnswer, OAuthError>> {
+): Promise<Result<Minted, OAuthError>> {
   const { config, table, parts } = call.surroundings.isolate;
   const { record, token } = admission;
   if (record.kind === "admin" || record.kind === "publishable")
@@ -123,7 +127,7 @@ async function mint(
   if (!signed.ok) return refuse("temporarily_unavailable", "Tokens cannot be signed right now. Nothing was charged.");
   if (signed.value.length > MAX_TOKEN_CHARACTERS)
     return refuse("invalid_scope", "The token would be too long to be sent. Ask for fewer scopes.");
-  return ok(answerOf(signed.value, claims, asked));
+  return ok({ answer: answerOf(signed.value, claims, asked), jti: claims.jti });
 }
 
 const GRANT_FAULTS: Readonly<Record<GrantFault, Result<never, OAuthError>>> = {
@@ -181,7 +185,7 @@ function budgetedLook(presentedKey: string, { workspace }: Admission["record"]):
   return { presentedKey, workspace, budgeted: true, fromHere: true };
 }
 
-function answerOf(signed: string, claims: TokenClaims, { grant: grantType }: TokenRequest): TokenAnswer {
+function answerOf(signed: string, claims: TokenClaims, { grant: grantType }: TokenRequest): Minted["answer"] {
   return {
     access_token: signed,
     ...(grantType === "token_exchange" ? { issued_token_type: ACCESS_TOKEN_TYPE } : {}),
