@@ -189,8 +189,8 @@ const auditVerify = {
 const whoami = {
   name: "whoami",
   operands: [],
-  summary: "what the key in LATCHKEY_TOKEN is",
-  notes: "Works for any key, not for the root token, which is no key.",
+  summary: "what the key or token in LATCHKEY_TOKEN is",
+  notes: "Works for any key and its tokens, not for the root token, which is no key.",
   options: {},
   async run({ client, io, json }) {
     const identity = await client.get("/whoami");

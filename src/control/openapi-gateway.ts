@@ -129,6 +129,21 @@ const identity = z
   })
   .openapi("Identity");
 
+const tokenIdentity = z
+  .object({
+    tokenId: z.string().openapi({ description: "`jti`" }),
+    audience: z.string().openapi({ description: "Whom it is for." }),
+    expiresAt: sentTimeSchema.openapi({ description: "Its own end, `exp`. With its key it may end sooner." }),
+    keyId: z.string(),
+    lineageId: z.string(),
+    workspace: z.string(),
+    owner: z.string(),
+    environment: environmentSchema,
+    scopes: z.array(z.string()).openapi({ description: "Those that the token was given and its key still has." }),
+    limits: z.array(limitStateSchema),
+  })
+  .openapi("TokenIdentity");
+
 const dependency = z
   .object({
     state: z.enum(["up", "down", "off"]).openapi({ description: "`off`: not set up." }),
@@ -248,10 +263,11 @@ export const GATEWAY_ROUTES: readonly GatewayRoute[] = [
       path: "/_latchkey/v1/whoami",
       operationId: "whoami",
       tags: ["Checking"],
-      summary: "What the key in this request is",
-      description: "Its scopes, its deadlines, and each limit with what is left. Costs nothing.",
+      summary: "What the key or token in this request is",
+      description:
+        "Its scopes, its deadlines, and each limit with what is left. Costs nothing. A token is told nothing of its key that it does not say itself.",
       security: KEY_SECURITY,
-      responses: { 200: { description: "The key's own view.", content: json(identity) } },
+      responses: { 200: { description: "The key's own view, or the token's.", content: json(z.union([identity, tokenIdentity])) } },
     },
     problems: KEY_PROBLEMS,
   },

@@ -56,6 +56,41 @@ describe("a token is let in as its key is", () => {
     expect(await own.json()).toMatchObject({ keyId: issued.id, scopes: ["reports:read"] });
   });
 
+  it("whoami shows a token its own end, audience and id, and of its key only what the token says itself", async () => {
+    const api = control(harness.home);
+    const { id, lineageId, key } = await api.issue({
+      scopes: ["reports:*", "charges:write"],
+      expiresAt: new Date(Date.now() + 86_400_000).toISOString(),
+      metadata: { note: "for the holder of the key alone" },
+      bindings: { countries: [], ips: ["0.0.0.0/0", "::/0"] },
+      limits: [{ name: "daily", limit: 20, window: "day", kind: "quota" }],
+    });
+    const token = await exchange(send, key, { scope: "reports:read charges:write" });
+    const { jti, exp, aud } = partOf(token, 1);
+    const look = async (): Promise<Response> => await send("/_latchkey/v1/whoami", { headers: bearer(token) });
+    const mine: unknown = await (await look()).json();
+    // Nothing else: whatever a record has more is the key's.
+    expect(mine).toEqual({
+      tokenId: jti,
+      audience: aud,
+      expiresAt: new Date(Number(exp) * 1_000).toISOString(),
+      keyId: id,
+      lineageId,
+      workspace: "default",
+      owner: "acme",
+      environment: "live",
+      scopes: ["reports:read", "charges:write"],
+      limits: [{ name: "daily", limit: 20, remaining: expect.any(Number), resetSeconds: expect.any(Number) }],
+    });
+    // What its key loses, it loses.
+    await api.call("PATCH", `/keys/${id}`, { body: { scopes: ["reports:*"] } });
+    expect(await (await look()).json()).toMatchObject({ tokenId: jti, scopes: ["reports:read"] });
+    const whole = await send("/_latchkey/v1/whoami", { headers: bearer(key) });
+    const names =
+      "keyId lineageId workspace owner environment kind status hint scopes plan bindings policy metadata notBefore";
+    expect(Object.keys(await whole.json()).join(" ")).toBe(`${names} expiresAt notAfter limits`);
+  });
+
   it("and draws on the same limits: key and tokens together pass the limit and not one more", async () => {
     const { key } = await control(harness.home).issue({
       limits: [{ name: "daily", limit: 20, window: "day", kind: "quota" }],
