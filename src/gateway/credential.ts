@@ -1,6 +1,7 @@
 import { looksOwn } from "../keys/format.ts";
 import { err, ok } from "../result.ts";
 import type { Result } from "../result.ts";
+import { looksMinted } from "../tokens/own-form.ts";
 
 /** Where a request carries its key. Nothing here tells whether the key is any good. */
 
@@ -50,12 +51,12 @@ const BAD_BASIC: CredentialError = {
 const BARE_KEY: CredentialError = {
   code: "request_invalid",
   detail:
-    "The Authorization header contains an API key without a scheme that is understood. Write `Authorization: Bearer <key>`.",
+    "The Authorization header contains an API key or token without a scheme that is understood. Write `Authorization: Bearer <key>`.",
 };
 
 /**
  * The one credential of a request, or `null`. The same key in several places is fine. `Authorization` with a scheme that
- * is not ours (Digest, say) is the origin's business, unless one of our keys stands in it.
+ * is not ours (Digest, say) is the origin's business, unless one of our keys or tokens stands in it.
  */
 export function readCredential(source: CredentialSource, rules: CredentialRules): Found {
   let found: Credential | null = null;
@@ -80,8 +81,9 @@ export function readCredential(source: CredentialSource, rules: CredentialRules)
 /** An empty field is nobody's credential: clients send one when a variable of theirs is not set. */
 function merge(found: Credential | null, presentedKey: string, via: Credential["via"]): Found {
   if (presentedKey === "") return ok(found);
-  // Beside a key, a DPoP token is the origin's.
-  if (found === null || found.via === "dpop") return ok({ presentedKey, via });
+  if (found === null) return ok({ presentedKey, via });
+  // Beside a key, somebody else's DPoP token is the origin's. One of ours is a second credential, and goes no further.
+  if (found.via === "dpop" && via !== "dpop" && !holdsToken(found.presentedKey)) return ok({ presentedKey, via });
   return found.presentedKey === presentedKey ? ok(found) : err(CONFLICT);
 }
 
@@ -109,10 +111,22 @@ function readAuthorizationLine(line: string, prefixes: ReadonlySet<string>): Fou
   // RFC 9449 §7.1.
   if (scheme === "dpop" && !looksOwn(token, prefixes)) return merge(null, token, "dpop");
   if (scheme === "basic") return readBasic(token, prefixes);
-  return trimmed.split(/[\s,="]+/).some((word) => looksOwn(word, prefixes)) ? err(BARE_KEY) : ok(null);
+  return holdsKey(trimmed, prefixes) || holdsToken(trimmed) ? err(BARE_KEY) : ok(null);
 }
 
-/** RFC 7617. With a password it is a log-in at the origin and none of ours, unless one of our keys stands in it. */
+/** What separates the words of a field, whatever its scheme. Neither a key nor a token has one of these in it. */
+const BETWEEN_WORDS = /[\s,="]+/;
+
+function holdsKey(text: string, prefixes: ReadonlySet<string>): boolean {
+  return text.split(BETWEEN_WORDS).some((word) => looksOwn(word, prefixes));
+}
+
+/** One of our tokens. */
+function holdsToken(text: string): boolean {
+  return text.split(BETWEEN_WORDS).some(looksMinted);
+}
+
+/** RFC 7617. With a password it is a log-in at the origin and none of ours, unless a key or token of ours stands in it. */
 function readBasic(token: string, prefixes: ReadonlySet<string>): Found {
   if (token === "") return ok(null);
   const pair = decodeBase64(token);
@@ -121,7 +135,8 @@ function readBasic(token: string, prefixes: ReadonlySet<string>): Found {
   const user = pair.slice(0, colon);
   const password = pair.slice(colon + 1);
   if (password === "") return merge(null, user, "basic");
-  return looksOwn(user, prefixes) || looksOwn(password, prefixes) ? err(BAD_BASIC) : ok(null);
+  const isOurs = (text: string): boolean => looksOwn(text, prefixes) || looksMinted(text);
+  return isOurs(user) || isOurs(password) ? err(BAD_BASIC) : ok(null);
 }
 
 function decodeBase64(token: string): string | null {

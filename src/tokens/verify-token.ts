@@ -1,8 +1,8 @@
-import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type ProtectedHeaderParameters } from "jose";
+import { errors, jwtVerify, type JWTPayload } from "jose";
 import { MAX_TOKEN_HOPS, MAX_TOKEN_TTL_SECONDS, TOKEN_SKEW_SECONDS } from "../constants.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { ActorClaim, Confirmation, TokenClaims } from "./claims.ts";
-import { TOKEN_TYPE } from "./claims.ts";
+import { readTokenHeader } from "./own-form.ts";
 import type { TokenKeys, VerificationKey, WaitUntil } from "./token-keys.ts";
 import { toVerifiedToken, type VerifiedToken } from "./verified-token.ts";
 
@@ -19,15 +19,13 @@ export interface VerificationParts {
   readonly waitUntil: WaitUntil;
 }
 
-/** RFC 9068 §2.1, §4: the prefix may be left out, and case does not count. */
-const TYPES: ReadonlySet<string> = new Set([TOKEN_TYPE, `application/${TOKEN_TYPE}`]);
 const REQUIRED = ["iss", "sub", "aud", "client_id", "iat", "exp", "jti"];
 
 export async function verifyToken(
   presented: string,
   parts: VerificationParts,
 ): Promise<Result<VerifiedToken, VerificationFault>> {
-  const header = readHeader(presented);
+  const header = readTokenHeader(presented);
   if (header === null) return err("foreign");
   const { kid, alg } = header;
   if (kid === undefined || kid.length > 128) return err("token_invalid");
@@ -39,16 +37,6 @@ export async function verifyToken(
   if (!payload.ok) return payload;
   const claims = readClaims(payload.value);
   return claims === null ? err("token_invalid") : ok(toVerifiedToken(claims, kid));
-}
-
-/** `null`: not one of ours by its own word. */
-function readHeader(presented: string): ProtectedHeaderParameters | null {
-  try {
-    const header = decodeProtectedHeader(presented);
-    return typeof header.typ === "string" && TYPES.has(header.typ.toLowerCase()) ? header : null;
-  } catch {
-    return null;
-  }
 }
 
 async function verifySignature(

@@ -132,6 +132,28 @@ describe("RFC 9449 §7: at the gateway", () => {
     expect(await presentBound(client, await boundToken(client))).toMatchObject({ status: 200 });
   });
 
+  it("beside a key the token is a second credential, at forward auth too, and another server's is the origin's", async () => {
+    const { key } = await control(harness.home).issue();
+    const own = await boundToken(newClient());
+    const foreign = await new SignJWT({ client_id: "somebody" })
+      .setProtectedHeader({ alg: "ES256", typ: "at+jwt" })
+      .sign(newClient().privateKey);
+    const original = { "x-original-method": "GET", "x-original-uri": "/anything" };
+    const beside = async (token: string, target = "/anything", more = {}) => {
+      const headers = { authorization: `DPoP ${token}`, "x-api-key": key, dpop: "proof", ...more };
+      const response = await send(target, { headers });
+      return { status: response.status, text: await response.text() };
+    };
+    for (const refused of [await beside(own), await beside(own, "/_latchkey/v1/authorize", original)]) {
+      expect(refused).toMatchObject({ status: 400, text: expect.stringContaining("credential_conflict") });
+      expect(refused.text).not.toContain(own);
+    }
+    const passed = await beside(foreign);
+    expect(passed).toMatchObject({ status: 200, text: expect.stringContaining(`DPoP ${foreign}`) });
+    expect(passed.text).not.toContain(key);
+    expect((await beside(foreign, "/_latchkey/v1/authorize", original)).status).toBe(200);
+  });
+
   it("§7.1: sent as a Bearer it does not, and the challenge names DPoP", async () => {
     const client = newClient();
     const token = await boundToken(client);

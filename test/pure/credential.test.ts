@@ -2,6 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { readCredential } from "../../src/gateway/credential.ts";
 import type { CredentialRules } from "../../src/gateway/credential.ts";
+import { MAX_TOKEN_CHARACTERS } from "../../src/constants.ts";
+import { looksMinted } from "../../src/tokens/own-form.ts";
 import { makeKey } from "../support/key-makers.ts";
 
 const KEY = makeKey(1);
@@ -98,6 +100,92 @@ describe("two different keys", () => {
   });
 });
 
+/** A JWT of these parts, and a signature that nobody looks at here. */
+function jwt(header: object, payload: object): string {
+  return [header, payload, "signature"]
+    .map((part) => Buffer.from(typeof part === "string" ? part : JSON.stringify(part)).toString("base64url"))
+    .join(".");
+}
+
+const CLAIMS = { iss: "https://api.test", sub: "acme", aud: "api", jti: "tok_1", lk_lineage: "lin_1" };
+const TOKEN = jwt({ alg: "ES256", kid: "k", typ: "at+jwt" }, CLAIMS);
+/** Of another authorization server that follows RFC 9068 too. */
+const FOREIGN_TOKEN = jwt({ alg: "ES256", kid: "k", typ: "at+jwt" }, { ...CLAIMS, lk_lineage: undefined });
+
+describe("a token under the scheme DPoP", () => {
+  const beside = (scheme: string, token: string, key = KEY) =>
+    outcome([
+      ["Authorization", `${scheme} ${token}`],
+      ["X-API-Key", key],
+    ]);
+
+  test("alone is the credential, whoever made it", () => {
+    for (const token of [TOKEN, FOREIGN_TOKEN, "opaque-token"]) {
+      const credential = { presentedKey: token, via: "dpop" };
+      expect(read([["Authorization", `DPoP ${token}`]])).toEqual({ ok: true, value: credential });
+    }
+  });
+
+  test("that Latchkey minted is a second credential beside a key: it never goes to the origin", () => {
+    expect(beside("DPoP", TOKEN)).toBe("credential_conflict");
+    expect(beside("dpop", TOKEN)).toBe("credential_conflict");
+    expect(outcome([["Authorization", `DPoP ${TOKEN}`]], `?api_key=${KEY}`, IN_API_KEY)).toBe("credential_conflict");
+    for (const lines of [`DPoP ${TOKEN}, Bearer ${KEY}`, `Bearer ${KEY}, DPoP ${TOKEN}`, `DPoP ${TOKEN}, DPoP x.y.z`])
+      expect(outcome([["Authorization", lines]])).toBe("credential_conflict");
+    // In whatever dress.
+    for (const dressed of [`"${TOKEN}"`, `${TOKEN},x`, `token=${TOKEN}`, `token="${TOKEN}"`, `x ${TOKEN}`])
+      expect(beside("DPoP", dressed), dressed.slice(0, 8)).toBe("credential_conflict");
+  });
+
+  test("that Latchkey minted stays under that scheme when it is in X-API-Key too, and so is asked for its proof", () => {
+    const twice = read([
+      ["Authorization", `DPoP ${TOKEN}`],
+      ["X-API-Key", TOKEN],
+    ]);
+    expect(twice).toEqual({ ok: true, value: { presentedKey: TOKEN, via: "dpop" } });
+  });
+
+  test("that somebody else made is the origin's beside a key", () => {
+    for (const token of [
+      FOREIGN_TOKEN,
+      jwt({ alg: "ES256", typ: "JWT" }, CLAIMS),
+      jwt({ alg: "ES256" }, CLAIMS),
+      "opaque-token",
+      "eyJ.eyJ.x",
+    ]) {
+      expect(beside("DPoP", token), token.slice(0, 40)).toBe(KEY);
+    }
+  });
+
+  test("is ours by type and lineage, whatever else it says and however the type is written", () => {
+    const type = fc.mixedCase(fc.constantFrom("at+jwt", "application/at+jwt"));
+    const rest = fc.dictionary(
+      fc.string().filter((name) => name !== "lk_lineage" && name !== "__proto__"),
+      fc.jsonValue(),
+      { maxKeys: 5 },
+    );
+    fc.assert(
+      fc.property(type, rest, fc.jsonValue(), (typ, claims, lineage) => {
+        const header = { alg: "ES256", kid: "k", typ };
+        expect(beside("DPoP", jwt(header, { ...claims, lk_lineage: lineage }))).toBe("credential_conflict");
+        expect(beside("DPoP", jwt(header, claims))).toBe(KEY);
+      }),
+    );
+  });
+
+  test("that cannot be read to its end is taken for ours", () => {
+    const [header = "", payload = "", signature = ""] = TOKEN.split(".");
+    for (const broken of [payload.slice(0, -3), `${payload.slice(0, 8)}!${payload.slice(9)}`, "bm8"])
+      expect(beside("DPoP", `${header}.${broken}.${signature}`), broken.slice(0, 12)).toBe("credential_conflict");
+  });
+
+  test("is looked at up to the length of the longest that is minted", () => {
+    const padded = (length: number) => `${TOKEN}${"A".repeat(length - TOKEN.length)}`;
+    expect(looksMinted(padded(MAX_TOKEN_CHARACTERS))).toBe(true);
+    expect(looksMinted(padded(MAX_TOKEN_CHARACTERS + 1))).toBe(false);
+  });
+});
+
 describe("a key in the query of a route that takes none there", () => {
   test("is refused under any name, decoded, beside another credential or without", () => {
     for (const name of ["api_key", "apikey", "key", "access_token", "token", "q", "x%5B%5D", ""]) {
@@ -143,6 +231,8 @@ describe("what is not ours", () => {
       'Digest username="u", realm="r"',
       "Negotiate abc",
       "AWS4-HMAC-SHA256 Credential=AKIA/x, SignedHeaders=host",
+      `JWT ${FOREIGN_TOKEN}`,
+      basic(`user:${FOREIGN_TOKEN}`),
     ]) {
       expect(outcome([["Authorization", value]]), value).toBeNull();
       expect(
@@ -161,7 +251,7 @@ describe("what is not ours", () => {
     ).toBe(KEY);
   });
 
-  test("one of our keys where it would pass unseen to the origin is an invalid request", () => {
+  test("one of our keys or tokens where it would pass unseen to the origin is an invalid request", () => {
     for (const value of [
       KEY,
       `Token ${KEY}`,
@@ -170,6 +260,11 @@ describe("what is not ours", () => {
       `${KEY} x`,
       basic(`${KEY}:secret`),
       basic(`user:${KEY}`),
+      TOKEN,
+      `JWT ${TOKEN}`,
+      `Token token="${TOKEN}"`,
+      basic(`${TOKEN}:secret`),
+      basic(`user:${TOKEN}`),
     ]) {
       expect(outcome([["Authorization", value]]), value.slice(0, 8)).toBe("request_invalid");
       expect(
@@ -197,10 +292,14 @@ test("no error repeats a character of what was sent", () => {
     read([], `?key=${KEY}`),
     read([["Authorization", KEY]]),
     read([["Authorization", basic(`x:${KEY}`)]]),
+    read([
+      ["Authorization", `DPoP ${TOKEN}`],
+      ["X-API-Key", KEY],
+    ]),
   ];
   for (const result of wrong) {
     expect(result.ok).toBe(false);
-    expect(JSON.stringify(result)).not.toMatch(/_live_|_test_/);
+    expect(JSON.stringify(result)).not.toMatch(/_live_|_test_|eyJ/);
   }
 });
 
@@ -214,7 +313,7 @@ test("nothing that a client sends makes it throw", () => {
   });
   fc.assert(
     fc.property(value, value, fc.string({ unit: "binary" }), (authorization, apiKey, query) => {
-      for (const scheme of ["", "Bearer ", "Basic "]) {
+      for (const scheme of ["", "Bearer ", "Basic ", "DPoP ", "DPoP eyJ", `DPoP ${TOKEN.split(".")[0]}.`]) {
         expect(() =>
           read(
             [
