@@ -86,12 +86,12 @@ export async function check(input: CheckInput, parts: CheckParts): Promise<Check
 
 /** Verifying costs more than a digest: whoever has failed too often may use what is known here, and no more. */
 async function checkToken(digest: KeyHash, input: CheckInput, parts: CheckParts, now: number): Promise<CheckOutcome> {
-  const { budget, waitUntil } = input;
+  const { budget } = input;
+  const known = parts.tokens.cache.get(digest);
   // What is verified already is not looked up, and takes nothing from the address's budget.
-  const mayVerify =
-    budget === null || parts.tokens.cache.get(digest) !== null || parts.shield.mayLookUp(budget.address, now);
+  const mayVerify = budget === null || known !== null || parts.shield.mayLookUp(budget.address, now);
   if (!mayVerify) return await checkForeign(digest, input, parts);
-  const found = await findToken(input.presentedKey, digest, parts.tokens, waitUntil);
+  const found = await findToken(input, digest, known, parts.tokens);
   if (found.ok) return await checkParent(found.value, input, parts);
   switch (found.error) {
     case "unavailable":

@@ -7,10 +7,11 @@ import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { TokenCache } from "../tokens/token-cache.ts";
-import type { TokenKeys, WaitUntil } from "../tokens/token-keys.ts";
+import type { TokenKeys } from "../tokens/token-keys.ts";
 import { isOver, type Parent, refOf, type VerifiedToken } from "../tokens/verified-token.ts";
 import { type VerificationFault, verifyToken } from "../tokens/verify-token.ts";
 import type { AdmissionParts } from "./admit.ts";
+import type { CheckInput } from "./check.ts";
 
 /** Step 4 for a token: what it says, and its parent's record. From there on the request goes the way of the parent's own requests. */
 
@@ -25,15 +26,14 @@ export interface TokenParties extends AdmissionParts {
   readonly tokens: TokenParts;
 }
 
-/** A token in use is remembered under its digest; its keys must still stand, which costs no I/O. */
+/** A token in use is remembered under its digest (`known`); its keys must still stand, which costs no I/O. */
 export async function findToken(
-  presented: string,
+  { presentedKey, waitUntil }: Pick<CheckInput, "presentedKey" | "waitUntil">,
   digest: KeyHash,
+  known: VerifiedToken | null,
   { keys, cache, issuer }: TokenParts,
-  waitUntil: WaitUntil,
 ): Promise<Result<VerifiedToken, VerificationFault>> {
   const now = Date.now();
-  const known = cache.get(digest);
   if (known !== null) {
     if (isOver(known, now)) {
       cache.drop(digest);
@@ -41,7 +41,7 @@ export async function findToken(
     }
     if (keys.stands(known.kid, now, waitUntil) === true) return ok(known);
   }
-  const verified = await verifyToken(presented, { keys, issuer, now, waitUntil });
+  const verified = await verifyToken(presentedKey, { keys, issuer, now, waitUntil });
   if (verified.ok) cache.put(digest, verified.value);
   else cache.drop(digest);
   return verified;
