@@ -43,6 +43,8 @@ export interface KeyRecord {
   readonly environment: Environment;
   readonly kind: KeyKind;
   readonly status: KeyStatus;
+  /** Only while the owner is disabled, and the key is so because of it: what it is by itself, and will be again. */
+  readonly ownStatus?: KeyStatus;
   readonly hint: string;
   readonly scopes: readonly string[];
   readonly plan: string | null;
@@ -159,6 +161,8 @@ export interface OwnerRecord {
   readonly createdAt: string;
   readonly updatedAt: string;
   readonly generation: number;
+  /** Since when the owner is disabled, and its keys with it. Absent: it is not. */
+  readonly disabledAt?: string;
   readonly keys: { readonly active: number; readonly total: number };
 }
 
@@ -192,6 +196,8 @@ export interface RegistryError {
     | "idempotency_conflict"
     | "precondition_failed"
     | "request_invalid"
+    /** The change reaches an admin key that may do more than the caller. */
+    | "scope_insufficient"
     /** Another part that the write needs cannot be reached; nothing was changed. Try again. */
     | "storage_unavailable";
   readonly detail: string;
@@ -248,6 +254,13 @@ export interface KeyRegistryApi {
       readonly limits: readonly Limit[];
       readonly metadata: Readonly<Record<string, unknown>>;
     },
+    context: WriteContext,
+  ): Promise<WriteResult<OwnerRecord>>;
+  /** Stops all keys of the owner, reversibly, or ends that. `scopes`: what the caller holds. `delivered`: all keys' meters have it. */
+  setOwnerDisabled(
+    id: string,
+    disabled: boolean,
+    scopes: readonly string[],
     context: WriteContext,
   ): Promise<WriteResult<OwnerRecord>>;
   listAudit(

@@ -5,10 +5,10 @@ import type { RegistryError, WriteContext } from "./api.ts";
 import { appendAudit } from "./audit-log.ts";
 import { DELIVERIES_PER_RUN, DELIVERY_SAFETY_MS } from "./bounds.ts";
 import { OWNER_METER } from "./delivery.ts";
-import { toKeyRecord } from "./edge-record.ts";
+import { toKeyRecord, toTimestamp } from "./edge-record.ts";
 import { insertKey, updateKey } from "./keys-table.ts";
 import type { KeysTable } from "./keys-table.ts";
-import { OWNER_TARGET } from "./outbox.ts";
+import { ALL_KEYS_OF, OWNER_TARGET } from "./outbox.ts";
 import type { Outbox, Priority } from "./outbox.ts";
 import type { OwnersTable, StoredOwner } from "./owners-table.ts";
 import type { StoredKey } from "./stored-key.ts";
@@ -57,7 +57,7 @@ export class Change {
       after: toKeyRecord(key, this.now),
       note,
     });
-    this.#enqueueKey(key, 1);
+    this.#enqueueKey(key, 2);
   }
 
   /** Stores `after`, which has everything but the new generation and time. Answers it whole. */
@@ -66,7 +66,7 @@ export class Change {
     updateKey(this.parts.sql, before, next, this.now);
     const shown = [toKeyRecord(before, this.now), toKeyRecord(next, this.now)] as const;
     this.#audit({ action, subject: { kind: "key", id: before.id }, before: shown[0], after: shown[1], note });
-    this.#enqueueKey(next, next.state === "active" && next.notAfter === null ? 1 : 0);
+    this.#enqueueKey(next, next.state === "active" && next.notAfter === null ? 2 : 0);
     return next;
   }
 
@@ -91,10 +91,40 @@ export class Change {
     );
     if (wasLimited !== isLimited) {
       owners.setKeysLimited(after.id, isLimited, this.now);
-      // As many as the answer can wait for; the rest is the alarm's from now.
-      const lineages = outbox.putKeysOfOwner(after.id, this.now, DELIVERIES_PER_RUN - 1);
-      for (const lineage of lineages) this.#meters.add(lineage);
+      this.#enqueueKeysOf(after.id, 2);
     }
+  }
+
+  /** Stops the owner's keys, or ends that: see `OwnersTable.setKeysDisabled`. The owner's own entry in the audit trail covers them. */
+  switchOwner(before: StoredOwner, disabledAt: EpochMs | null): StoredOwner {
+    const after = { ...before, disabledAt, generation: before.generation + 1, updatedAt: this.now };
+    const isDisabled = disabledAt !== null;
+    this.parts.owners.save(after);
+    this.parts.owners.setKeysDisabled(before.id, isDisabled, this.now);
+    this.#audit({
+      action: isDisabled ? "owner.disable" : "owner.enable",
+      subject: { kind: "owner", id: before.id },
+      before: showOwner(before),
+      after: showOwner(after),
+      note: null,
+    });
+    this.#meters.add(ALL_KEYS_OF + before.id);
+    this.#enqueueKeysOf(before.id, isDisabled ? 1 : 2);
+    return after;
+  }
+
+  /** Nothing changes, and the answer says of an earlier switch whether all meters have heard of it; those that have not are tried. */
+  keepOwner(owner: StoredOwner): StoredOwner {
+    this.#meters.add(ALL_KEYS_OF + owner.id);
+    const untold = this.parts.outbox.untoldMetersOfOwner(owner.id, DELIVERIES_PER_RUN - 1);
+    for (const meter of untold) this.#meters.add(meter);
+    return owner;
+  }
+
+  #enqueueKeysOf(owner: string, priority: Priority): void {
+    // As many as the answer can wait for; the rest is the alarm's from now.
+    const lineages = this.parts.outbox.putKeysOfOwner(owner, priority, this.now, DELIVERIES_PER_RUN - 1);
+    for (const lineage of lineages) this.#meters.add(lineage);
   }
 
   #enqueueKey(key: StoredKey, priority: Priority): void {
@@ -123,7 +153,9 @@ export class Change {
 }
 
 function showOwner(owner: StoredOwner): unknown {
-  return { name: owner.name, limits: owner.limits, metadata: owner.metadata, generation: owner.generation };
+  const { name, limits, metadata, generation, disabledAt } = owner;
+  const stop = disabledAt === null ? {} : { disabledAt: toTimestamp(disabledAt) };
+  return { name, limits, metadata, generation, ...stop };
 }
 
 export function fail(code: RegistryError["code"], detail: string, pointer?: string): Result<never, RegistryError> {

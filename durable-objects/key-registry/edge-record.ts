@@ -1,5 +1,6 @@
-import type { EdgeRecord, EpochMs, KeyHash } from "../../src/keys/record.ts";
+import type { EdgeRecord, EpochMs, KeyHash, KeyState } from "../../src/keys/record.ts";
 import { statusAt } from "../../src/keys/status.ts";
+import type { KeyStatus } from "../../src/keys/status.ts";
 import type { KeyRecord } from "./api.ts";
 import type { KeyRow, StoredKey } from "./stored-key.ts";
 
@@ -23,6 +24,7 @@ export function fromRow(row: KeyRow): StoredKey {
     hint: row.hint,
     plan: row.plan,
     ownerLimited: row.owner_limited === 1,
+    ownerDisabled: row.owner_disabled === 1,
     scopes: readJson(row.scopes),
     limits: readJson(row.limits),
     bindings: readJson(row.bindings),
@@ -46,6 +48,22 @@ export function fromRow(row: KeyRow): StoredKey {
   };
 }
 
+/**
+ * The state that the edge goes by: a disabled owner disables its keys. The key's own state stays as it is underneath, and is what
+ * the edge hears again once the owner is enabled.
+ */
+export function stateAtEdge({ state, ownerDisabled }: Pick<StoredKey, "state" | "ownerDisabled">): KeyState {
+  return ownerDisabled && state === "active" ? "disabled" : state;
+}
+
+/** The status that operators see and lists go by: the one that clients meet. */
+export function statusOf(
+  key: Pick<StoredKey, "state" | "ownerDisabled" | "expiresAt" | "notAfter">,
+  now: EpochMs,
+): KeyStatus {
+  return statusAt({ ...key, state: stateAtEdge(key) }, now);
+}
+
 /** What KV and the meter hold: no hash, no name, nothing that only operators need. */
 export function toEdgeRecord(key: StoredKey): EdgeRecord {
   return {
@@ -64,7 +82,7 @@ export function toEdgeRecord(key: StoredKey): EdgeRecord {
     bindings: key.bindings,
     policy: key.policy,
     metadata: key.metadata,
-    state: key.state,
+    state: stateAtEdge(key),
     notBefore: key.notBefore,
     expiresAt: key.expiresAt,
     notAfter: key.notAfter,
@@ -77,6 +95,7 @@ export function toEdgeRecord(key: StoredKey): EdgeRecord {
 
 /** What operators see, with the status at `now`. No hash. */
 export function toKeyRecord(key: StoredKey, now: EpochMs): KeyRecord {
+  const status = statusOf(key, now);
   return {
     id: key.id,
     lineageId: key.lineageId,
@@ -85,7 +104,8 @@ export function toKeyRecord(key: StoredKey, now: EpochMs): KeyRecord {
     owner: key.owner,
     environment: key.environment,
     kind: key.kind,
-    status: statusAt(key, now),
+    status,
+    ...(key.ownerDisabled && status === "disabled" ? { ownStatus: statusAt(key, now) } : {}),
     hint: key.hint,
     scopes: key.scopes,
     plan: key.plan,

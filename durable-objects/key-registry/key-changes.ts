@@ -2,17 +2,17 @@ import { MAX_METADATA_BYTES } from "../../src/constants.ts";
 import { checkDeadlines, checkIssuance } from "../../src/keys/issuance.ts";
 import type { IssuanceFault } from "../../src/keys/issuance.ts";
 import type { EpochMs, KeyId } from "../../src/keys/record.ts";
-import { statusAt } from "../../src/keys/status.ts";
 import { newId } from "../../src/platform/ids.ts";
 import { ok } from "../../src/result.ts";
 import type { Result } from "../../src/result.ts";
 import type { KeyPatch, KeyRecord, RegistryError, RevocationReason, Rotation } from "./api.ts";
 import { checkGeneration, fail } from "./change.ts";
 import type { Change } from "./change.ts";
-import { toKeyRecord } from "./edge-record.ts";
+import { statusOf, toKeyRecord } from "./edge-record.ts";
 import { nextCreationTime } from "./keys-table.ts";
 import { mergePatch } from "./merge-patch.ts";
 import { toEpochMs } from "./new-key.ts";
+import { ownerDisabledDetail } from "./owners-table.ts";
 import type { StoredKey } from "./stored-key.ts";
 import { refuseWorkloadPatch } from "./workloads.ts";
 
@@ -112,7 +112,8 @@ export function rotateKey(change: Change, id: KeyId, rotation: Rotation): Outcom
 }
 
 function checkRotation(change: Change, key: StoredKey, rotation: Rotation): Result<never, RegistryError> | null {
-  const status = statusAt(key, change.now);
+  const status = statusOf(key, change.now);
+  if (status === "disabled" && key.ownerDisabled) return fail("conflict", ownerDisabledDetail(key.owner));
   if (status === "rotating") {
     return fail("conflict", "This key is being replaced already; rotate the key that replaces it.");
   }
@@ -136,12 +137,15 @@ export function revokeKey(change: Change, id: KeyId, reason: RevocationReason, n
   });
 }
 
-/** The reversible stop, and its end. Asking for what is already so changes nothing. */
+/**
+ * The reversible stop, and its end. Asking for what is already so changes nothing. While the owner is disabled this sets what the
+ * key will be afterwards.
+ */
 export function setKeyDisabled(change: Change, id: KeyId, disabled: boolean): Outcome {
   return withKey(change, id, (key) => {
     const lost = checkGeneration(change.context, key);
     if (lost !== null) return lost;
-    const status = statusAt(key, change.now);
+    const status = statusOf(key, change.now);
     if (status === "revoked") return fail("conflict", "A revoked key stays revoked.");
     if (status === "expired" && !disabled) return fail("conflict", "An expired key cannot be enabled.");
     const state = disabled ? "disabled" : "active";

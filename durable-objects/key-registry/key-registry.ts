@@ -1,7 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { MAX_IMPORT_KEYS } from "../../src/constants.ts";
 import type { EpochMs, KeyHash, KeyId, LineageId } from "../../src/keys/record.ts";
-import type { Limit } from "../../src/limits/limit.ts";
 import { TimeOutError, within } from "../../src/platform/clock.ts";
 import { err, ok } from "../../src/result.ts";
 import type { Result } from "../../src/result.ts";
@@ -30,18 +29,20 @@ import type {
 import { listAudit, verifyAudit } from "./audit-log.ts";
 import type { AuditVerdict } from "./audit-log.ts";
 import { DELIVERIES_PER_RUN, DELIVERY_WAIT_MS, MAX_LINEAGES, MAX_USES } from "./bounds.ts";
-import { Change, checkGeneration, fail } from "./change.ts";
+import { Change, fail } from "./change.ts";
 import type { ChangeParts } from "./change.ts";
 import { Delivery } from "./delivery.ts";
 import { toKeyRecord } from "./edge-record.ts";
 import { createEdgeSink } from "./edge-sink.ts";
 import { findAnswer, keepAnswer, nextExpiry, sweepAnswers } from "./idempotency.ts";
 import { patchKey, revokeKey, rotateKey, setKeyDisabled } from "./key-changes.ts";
+import { putOwner, setOwnerDisabled } from "./owner-changes.ts";
+import type { OwnerInput } from "./owner-changes.ts";
 import { revokeTokens } from "./token-revocation.ts";
 import { listKeys } from "./key-query.ts";
 import { countKeys, KeysTable, lineagesSince, moveLastUse, sweepExpired } from "./keys-table.ts";
 import { MIGRATIONS } from "./migrations.ts";
-import { checkNewKey, createKey, importKeys } from "./new-key.ts";
+import { checkNewKey, checkOwner, createKey, importKeys } from "./new-key.ts";
 import { Outbox } from "./outbox.ts";
 import { OwnersTable } from "./owners-table.ts";
 import { checkWorkload, ensureWorkload, isKnownWorkload } from "./workloads.ts";
@@ -79,7 +80,7 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
   async create(input: NewKey, context: WriteContext): Promise<WriteResult<KeyRecord>> {
     const early = await this.#replay<KeyRecord>(context);
     if (early !== null) return early;
-    const invalid = checkNewKey(input, this.#parts.keys, context);
+    const invalid = checkNewKey(input, this.#parts, context);
     if (invalid !== null) return invalid;
     const foreign = await this.#claim([input.hash], false);
     if (!foreign.ok) return foreign;
@@ -110,7 +111,7 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
     }
     const early = await this.#replay<readonly ImportOutcome[]>(context);
     if (early !== null) return early;
-    const sound = inputs.filter((input) => checkNewKey(input, this.#parts.keys, context) === null);
+    const sound = inputs.filter((input) => checkNewKey(input, this.#parts, context) === null);
     const foreign = await this.#claim(
       sound.map((input) => input.hash),
       dryRun,
@@ -127,6 +128,8 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
     const invalid = checkWorkload(input);
     if (invalid !== null) return invalid;
     if (!isKnownWorkload(input, this.#parts.keys)) {
+      const stopped = checkOwner(input, this.#parts.owners);
+      if (stopped !== null) return stopped;
       const foreign = await this.#claim([input.hash], false);
       if (!foreign.ok) return foreign;
       if (foreign.value.has(input.hash))
@@ -156,32 +159,17 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
     return this.#write(context, (change) => revokeTokens(change, id, revocation));
   }
 
-  async putOwner(
+  async putOwner(id: string, owner: OwnerInput, context: WriteContext): Promise<WriteResult<OwnerRecord>> {
+    return this.#write(context, (change) => putOwner(change, id, owner));
+  }
+
+  async setOwnerDisabled(
     id: string,
-    owner: {
-      readonly name: string | null;
-      readonly limits: readonly Limit[];
-      readonly metadata: Readonly<Record<string, unknown>>;
-    },
+    disabled: boolean,
+    scopes: readonly string[],
     context: WriteContext,
   ): Promise<WriteResult<OwnerRecord>> {
-    return this.#write(context, (change): Result<OwnerRecord, RegistryError> => {
-      const before = this.#parts.owners.byId(id);
-      const lost = checkGeneration(context, before);
-      if (lost !== null) return lost;
-      const after = {
-        id,
-        name: owner.name,
-        limits: owner.limits,
-        metadata: owner.metadata,
-        createdAt: before?.createdAt ?? change.now,
-        updatedAt: change.now,
-        generation: (before?.generation ?? 0) + 1,
-      };
-      change.replaceOwner(before, after);
-      this.#sweepExpired(change.now);
-      return ok(this.#parts.owners.toRecord(after));
-    });
+    return this.#write(context, (change) => setOwnerDisabled(change, id, disabled, scopes));
   }
 
   async get(id: KeyId): Promise<Result<KeyRecord, RegistryError>> {
@@ -259,7 +247,7 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
     this.#alarmAt = null;
     const now = Date.now();
     sweepAnswers(this.#parts.sql, now);
-    await this.#delivery.deliver(this.#parts.outbox.metersDue(now, DELIVERIES_PER_RUN));
+    await this.#delivery.deliverStopsFirst(this.#parts.outbox.metersDue(now, DELIVERIES_PER_RUN));
     this.#schedule();
   }
 

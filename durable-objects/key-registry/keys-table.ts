@@ -1,8 +1,7 @@
 import type { EpochMs, KeyHash, KeyId } from "../../src/keys/record.ts";
-import { statusAt } from "../../src/keys/status.ts";
 import type { KeyStatus } from "../../src/keys/status.ts";
 import { EXPIRY_SWEEP_ROWS } from "./bounds.ts";
-import { fromRow } from "./edge-record.ts";
+import { fromRow, statusOf } from "./edge-record.ts";
 import type { KeyRow, StoredKey } from "./stored-key.ts";
 
 /** The table of keys with its side tables: scopes, tags, words. Counts are kept by triggers. */
@@ -34,7 +33,8 @@ const STATE = {
   tags: (key) => JSON.stringify(key.tags),
   purpose: (key) => key.purpose,
   state: (key) => key.state,
-  phase: (key, now) => statusAt(key, now),
+  owner_disabled: (key) => (key.ownerDisabled ? 1 : 0),
+  phase: (key, now) => statusOf(key, now),
   updated_at: (key) => key.updatedAt,
   not_before: (key) => key.notBefore,
   expires_at: (key) => key.expiresAt,

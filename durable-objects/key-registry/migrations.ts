@@ -157,4 +157,10 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE keys ADD COLUMN tokens_revoked_at INTEGER;
   ALTER TABLE keys ADD COLUMN revoked_tokens TEXT;
   `,
+  // 8: owners that are stopped, and with them their keys.
+  `
+  ALTER TABLE owners ADD COLUMN disabled_at INTEGER;
+  ALTER TABLE keys ADD COLUMN owner_disabled INTEGER NOT NULL DEFAULT 0;
+  UPDATE outbox SET priority = 2 WHERE priority = 1;
+  `,
 ];

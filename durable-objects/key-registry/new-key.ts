@@ -6,10 +6,12 @@ import { ok } from "../../src/result.ts";
 import type { Result } from "../../src/result.ts";
 import type { ImportOutcome, KeyRecord, NewKey, RegistryError, WriteContext } from "./api.ts";
 import { fail } from "./change.ts";
-import type { Change } from "./change.ts";
+import type { Change, ChangeParts } from "./change.ts";
 import { toKeyRecord } from "./edge-record.ts";
 import { nextCreationTime } from "./keys-table.ts";
 import type { KeysTable } from "./keys-table.ts";
+import { ownerDisabledDetail } from "./owners-table.ts";
+import type { OwnersTable } from "./owners-table.ts";
 import type { StoredKey } from "./stored-key.ts";
 
 /** Keys that come into being: created one by one, or imported by their hashes. */
@@ -20,12 +22,13 @@ export interface Identity {
   readonly createdAt: EpochMs;
   readonly createdBy: string;
   readonly ownerLimited: boolean;
+  readonly ownerDisabled: boolean;
 }
 
 /** What must hold before a hash is claimed for this workspace; `null` when it does. */
 export function checkNewKey(
   input: NewKey,
-  keys: KeysTable,
+  { keys, owners }: Pick<ChangeParts, "keys" | "owners">,
   context: WriteContext,
 ): Result<never, RegistryError> | null {
   if (input.kind === "workload") {
@@ -36,7 +39,7 @@ export function checkNewKey(
   }
   const problem = checkIssuance(input, context.publishableScopes)[0];
   if (problem !== undefined) return fail("request_invalid", problem.detail, problem.pointer);
-  return checkUnknown(input, keys);
+  return checkUnknown(input, keys) ?? checkOwner(input, owners);
 }
 
 function checkUnknown(input: NewKey, keys: KeysTable): Result<never, RegistryError> | null {
@@ -44,9 +47,18 @@ function checkUnknown(input: NewKey, keys: KeysTable): Result<never, RegistryErr
   return known === null ? null : fail("conflict", `This key exists already, as ${known.id}.`, "/hash");
 }
 
+/** A key of a disabled owner would be one that does not work, made by someone who thinks that it does. */
+export function checkOwner(
+  { owner }: { readonly owner: string },
+  owners: OwnersTable,
+): Result<never, RegistryError> | null {
+  const isDisabled = (owners.byId(owner)?.disabledAt ?? null) !== null;
+  return isDisabled ? fail("conflict", ownerDisabledDetail(owner), "/owner") : null;
+}
+
 export function createKey(change: Change, input: NewKey): Result<KeyRecord, RegistryError> {
-  const known = checkUnknown(input, change.parts.keys);
-  if (known !== null) return known;
+  const refusal = checkUnknown(input, change.parts.keys) ?? checkOwner(input, change.parts.owners);
+  if (refusal !== null) return refusal;
   const fault = checkDeadlines(input, change.now)[0];
   if (fault !== undefined) return fail("request_invalid", fault.detail, fault.pointer);
   return ok(addNewKey(change, input, "key.create"));
@@ -61,6 +73,7 @@ export function addNewKey(change: Change, input: NewKey, action: string): KeyRec
     createdAt,
     createdBy: change.context.actor.id,
     ownerLimited: owner.limits.length > 0,
+    ownerDisabled: owner.disabledAt !== null,
   });
   change.addKey(key, action, null);
   return toKeyRecord(key, change.now);
@@ -117,7 +130,7 @@ export function importKeys(
 ): ImportOutcome[] {
   const seen = new Set<string>();
   return inputs.map((input, index) => {
-    const invalid = checkNewKey(input, change.parts.keys, change.context);
+    const invalid = checkNewKey(input, change.parts, change.context);
     if (invalid !== null) return { index, result: invalid };
     if (seen.has(input.hash)) {
       return { index, result: fail("conflict", "This hash stands in the batch more than once.", "/hash") };
@@ -137,6 +150,7 @@ function previewKey(change: Change, input: NewKey): KeyRecord {
     createdAt: change.now,
     createdBy: change.context.actor.id,
     ownerLimited: false,
+    ownerDisabled: false,
   };
   return toKeyRecord(buildKey(input, change.parts.workspace, identity), change.now);
 }

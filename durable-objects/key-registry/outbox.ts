@@ -6,10 +6,17 @@ import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS } from "./bounds.ts";
  * same key replaces the earlier one, and what is sent is read at the moment of sending. A row goes when both have it.
  */
 
-/** What stops a key, and what owners' limits need, goes before everything else. */
-export type Priority = 0 | 1;
+/**
+ * 0: stops or shortens one key, or is an owner's limits. 1: one of the many keys of an owner that is stopped; behind 0, so that a
+ * single revocation that has to be tried again does not wait for all of them. 2: all else, and what only KV still has to hear.
+ */
+export type Priority = 0 | 1 | 2;
+const PRIORITIES = [0, 1, 2] as const satisfies readonly Priority[];
 
 export const OWNER_TARGET = "owner:";
+
+/** With an owner's name, in a write's list of meters: stands for those of all the owner's keys, however many there are. */
+export const ALL_KEYS_OF = "keys-of/";
 
 export type OutboxRow = {
   /** A key's id, or `owner:<owner>`. */
@@ -63,12 +70,14 @@ export class Outbox {
   }
 
   /** Every key of the owner that is not revoked, in one statement: an owner may have 100,000. Answers the first lineages. */
-  putKeysOfOwner(owner: string, now: EpochMs, lineages: number): string[] {
+  putKeysOfOwner(owner: string, priority: Priority, now: EpochMs, lineages: number): string[] {
     this.#sql.exec(
       `INSERT INTO outbox (target, meter, generation, priority, since, next_at)
-       SELECT id, lineage_id, generation, 1, ?, ? FROM keys INDEXED BY keys_by_owner
+       SELECT id, lineage_id, generation, ?, ?, ? FROM keys INDEXED BY keys_by_owner
        WHERE owner = ? AND state <> 'revoked'
-       ON CONFLICT (target) DO UPDATE SET generation = excluded.generation, attempts = 0, next_at = excluded.next_at`,
+       ON CONFLICT (target) DO UPDATE SET generation = excluded.generation,
+         priority = min(priority, excluded.priority), attempts = 0, next_at = excluded.next_at`,
+      priority,
       now,
       now,
       owner,
@@ -91,7 +100,7 @@ export class Outbox {
   /** Meters whose turn it is: what stops keys first, then the longest due. `at`: `Infinity` for all of them. */
   metersDue(at: EpochMs, limit: number): string[] {
     const meters = new Set<string>();
-    for (const priority of [0, 1] satisfies Priority[]) {
+    for (const priority of PRIORITIES) {
       const rows = this.#sql.exec<{ meter: string }>(
         `SELECT meter FROM outbox INDEXED BY outbox_by_turn
          WHERE priority = ? AND next_at <= ? ORDER BY next_at LIMIT ?`,
@@ -110,21 +119,50 @@ export class Outbox {
       .exec<{ at: number | null }>(
         `SELECT min(at) AS at FROM (
            SELECT min(next_at) AS at FROM outbox INDEXED BY outbox_by_turn WHERE priority = 0
-           UNION ALL SELECT min(next_at) FROM outbox INDEXED BY outbox_by_turn WHERE priority = 1)`,
+           UNION ALL SELECT min(next_at) FROM outbox INDEXED BY outbox_by_turn WHERE priority = 1
+           UNION ALL SELECT min(next_at) FROM outbox INDEXED BY outbox_by_turn WHERE priority = 2)`,
       )
       .one().at;
   }
 
+  /** Whether a meter is still to hear, now, of something that stops a key. */
+  hasStopsDue(at: EpochMs): boolean {
+    const rows = this.#sql.exec(
+      `SELECT 1 FROM outbox INDEXED BY outbox_by_turn
+       WHERE priority IN (0, 1) AND next_at <= ? AND meter_generation < generation LIMIT 1`,
+      at,
+    );
+    return rows.toArray().length > 0;
+  }
+
+  /** Meters of the owner's keys that have something to hear. Walks the outbox, which is short but after a change to very many keys. */
+  untoldMetersOfOwner(owner: string, limit: number): string[] {
+    return this.#sql
+      .exec<{ meter: string }>(
+        `SELECT DISTINCT o.meter FROM outbox o CROSS JOIN keys k ON k.id = o.target
+         WHERE o.meter_generation < o.generation AND k.owner = ? LIMIT ?`,
+        owner,
+        limit,
+      )
+      .toArray()
+      .map((row) => row.meter);
+  }
+
+  /** `meter`: also `ALL_KEYS_OF` an owner. */
   isMeterTold(meter: string): boolean {
+    if (meter.startsWith(ALL_KEYS_OF)) return this.untoldMetersOfOwner(meter.slice(ALL_KEYS_OF.length), 1).length === 0;
     return this.ofMeter(meter).every((row) => row.meter_generation >= row.generation);
   }
 
-  acknowledgeMeter(target: string, generation: number): void {
+  /** What the authority has heard is no longer urgent. The priority is indexed, so it is only set where it changes. */
+  acknowledgeMeter({ target, generation, priority }: Pick<OutboxRow, "target" | "generation" | "priority">): void {
     this.#sql.exec(
       "UPDATE outbox SET meter_generation = max(meter_generation, ?) WHERE target = ?",
       generation,
       target,
     );
+    if (priority === 2) return;
+    this.#sql.exec("UPDATE outbox SET priority = 2 WHERE target = ? AND generation <= ?", target, generation);
   }
 
   acknowledgeKv(target: string, generation: number): void {

@@ -1,3 +1,4 @@
+import { coversAdminScopes } from "../../src/keys/admin-scopes.ts";
 import type { EpochMs } from "../../src/keys/record.ts";
 import type { Limit } from "../../src/limits/limit.ts";
 import type { Result } from "../../src/result.ts";
@@ -17,6 +18,8 @@ export interface StoredOwner {
   readonly createdAt: EpochMs;
   readonly updatedAt: EpochMs;
   readonly generation: number;
+  /** Since when the owner is stopped; `null` while it is not. */
+  readonly disabledAt: EpochMs | null;
 }
 
 type OwnerRow = {
@@ -27,6 +30,7 @@ type OwnerRow = {
   readonly created_at: number;
   readonly updated_at: number;
   readonly generation: number;
+  readonly disabled_at: number | null;
 };
 
 export class OwnersTable {
@@ -52,16 +56,26 @@ export class OwnersTable {
   ensure(id: string, now: EpochMs): StoredOwner {
     const owner = this.byId(id);
     if (owner !== null) return owner;
-    const made = { id, name: null, limits: [], metadata: {}, createdAt: now, updatedAt: now, generation: 1 };
+    const made = {
+      id,
+      name: null,
+      limits: [],
+      metadata: {},
+      createdAt: now,
+      updatedAt: now,
+      generation: 1,
+      disabledAt: null,
+    };
     this.save(made);
     return made;
   }
 
   save(owner: StoredOwner): void {
     this.#sql.exec(
-      `INSERT INTO owners (id, name, limits, metadata, created_at, updated_at, generation) VALUES (?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO owners (id, name, limits, metadata, created_at, updated_at, generation, disabled_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET name = excluded.name, limits = excluded.limits, metadata = excluded.metadata,
-         updated_at = excluded.updated_at, generation = excluded.generation`,
+         updated_at = excluded.updated_at, generation = excluded.generation, disabled_at = excluded.disabled_at`,
       owner.id,
       owner.name,
       JSON.stringify(owner.limits),
@@ -69,6 +83,7 @@ export class OwnersTable {
       owner.createdAt,
       owner.updatedAt,
       owner.generation,
+      owner.disabledAt,
     );
   }
 
@@ -81,6 +96,33 @@ export class OwnersTable {
       now,
       id,
     );
+  }
+
+  /**
+   * Stops all of an owner's keys, but the revoked ones, or lets them be again what they are by themselves: a new generation for
+   * each. One statement, so that no crash leaves half of them; `phase` by the rules of `statusOf`.
+   */
+  setKeysDisabled(id: string, disabled: boolean, now: EpochMs): void {
+    this.#sql.exec(
+      `UPDATE keys INDEXED BY keys_by_owner SET owner_disabled = ?1, generation = generation + 1, updated_at = ?2,
+         phase = CASE WHEN end_at <= ?2 THEN 'expired' WHEN ?1 = 1 OR state = 'disabled' THEN 'disabled'
+           WHEN not_after IS NULL THEN 'active' ELSE 'rotating' END
+       WHERE owner = ?3 AND state <> 'revoked'`,
+      disabled ? 1 : 0,
+      now,
+      id,
+    );
+  }
+
+  /** Whether the owner has an admin key that may do more than whoever holds `scopes`. There are few admin keys, of all owners. */
+  hasStrongerAdminKey(id: string, scopes: readonly string[]): boolean {
+    return this.#sql
+      .exec<{ scopes: string }>(
+        "SELECT scopes FROM keys INDEXED BY keys_by_kind WHERE kind = 'admin' AND owner = ? AND state <> 'revoked'",
+        id,
+      )
+      .toArray()
+      .some((row) => !coversAdminScopes(scopes, readJson(row.scopes)));
   }
 
   /** In order of their names. */
@@ -109,6 +151,7 @@ export class OwnersTable {
       createdAt: toTimestamp(owner.createdAt),
       updatedAt: toTimestamp(owner.updatedAt),
       generation: owner.generation,
+      ...(owner.disabledAt === null ? {} : { disabledAt: toTimestamp(owner.disabledAt) }),
       keys: {
         active: counts.active + counts.rotating,
         total: Object.values(counts).reduce((sum, count) => sum + count, 0),
@@ -126,5 +169,11 @@ function fromRow(row: OwnerRow): StoredOwner {
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     generation: row.generation,
+    disabledAt: row.disabled_at,
   };
+}
+
+/** What whoever would bring a key of a disabled owner to life is told. */
+export function ownerDisabledDetail(id: string): string {
+  return `The owner ${id} is disabled. Enable it first.`;
 }

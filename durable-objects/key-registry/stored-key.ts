@@ -15,6 +15,8 @@ export interface StoredKey extends Omit<EdgeRecord, "v"> {
   readonly rotatedFrom: KeyId | null;
   readonly revokedAt: EpochMs | null;
   readonly revokedReason: RevocationReason | null;
+  /** The owner is stopped, and so is this key, whatever its own `state`: see `stateAtEdge`. Says nothing of a revoked key. */
+  readonly ownerDisabled: boolean;
   readonly lastUsedAt: EpochMs | null;
 }
 
@@ -33,6 +35,7 @@ export type KeyRow = {
   readonly plan: string | null;
   readonly limits: string;
   readonly owner_limited: number;
+  readonly owner_disabled: number;
   readonly bindings: string;
   readonly policy: string;
   readonly metadata: string;

@@ -8,7 +8,7 @@ import { fail } from "./change.ts";
 import type { Change } from "./change.ts";
 import { toKeyRecord } from "./edge-record.ts";
 import type { KeysTable } from "./keys-table.ts";
-import { addNewKey } from "./new-key.ts";
+import { addNewKey, checkOwner } from "./new-key.ts";
 import type { StoredKey } from "./stored-key.ts";
 
 /**
@@ -29,7 +29,7 @@ export function isKnownWorkload(input: NewWorkload, keys: KeysTable): boolean {
 
 /**
  * The identity's record: made when it is new, brought to what the rule says when that has changed, otherwise left alone. One that
- * was revoked stays as it was then.
+ * was revoked stays as it was then. A disabled owner gets no new ones: a rule would go on making records of those who are stopped.
  */
 export function ensureWorkload(change: Change, input: NewWorkload): Result<KeyRecord, RegistryError> {
   const known = change.parts.keys.byHash(input.hash);
@@ -45,6 +45,8 @@ export function ensureWorkload(change: Change, input: NewWorkload): Result<KeyRe
 }
 
 function addWorkload(change: Change, input: NewWorkload): Result<KeyRecord, RegistryError> {
+  const stopped = checkOwner(input, change.parts.owners);
+  if (stopped !== null) return stopped;
   const { sql } = change.parts;
   const row = sql.exec<{ keys: number }>("SELECT keys FROM workload_counts WHERE rule = ?", input.rule).toArray()[0];
   if ((row?.keys ?? 0) >= input.maxIdentities) {

@@ -80,6 +80,7 @@ export function printRevoked(record, { io, json }) {
 function fieldsOf(record) {
   const always = ["id", "status", "name", "owner", "environment", "kind", "scopes"];
   const whenSet = [
+    "ownStatus",
     "plan",
     "purpose",
     "tags",

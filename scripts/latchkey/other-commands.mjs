@@ -30,8 +30,9 @@ const ownersList = {
         one["keys"].active,
         one["keys"].total,
         one["limits"].map(showLimit),
+        one["disabledAt"] ?? null,
       ]);
-      io.out(table(["id", "name", "active", "keys", "limits"], rows, io));
+      io.out(table(["id", "name", "active", "keys", "limits", "disabled"], rows, io));
     }),
 };
 
@@ -80,6 +81,31 @@ const ownersSet = {
     printOwner(await client.write("PUT", path, { body, ...given, ifMatch: given.ifMatch ?? read }), context);
   },
 };
+
+/**
+ * @param {"disable" | "enable"} action
+ * @param {string} summary
+ * @param {string} notes
+ * @returns {Command}
+ */
+function ownersToggle(action, summary, notes) {
+  /** @type {Command} */
+  const command = {
+    name: `owners ${action}`,
+    operands: ["OWNER"],
+    summary,
+    notes,
+    options: CONDITIONAL_OPTIONS,
+    async run(context) {
+      const path = `${ownerPath(context, command)}/${action}`;
+      const owner = await context.client.write("POST", path, { body: {}, ...context.flags.writing() });
+      printOwner(owner, context);
+      if (!context.json && owner["delivery"] === "pending")
+        context.io.err("It is stored, and on its way to the keys. Run the same command again to see how it stands.\n");
+    },
+  };
+  return command;
+}
 
 const DIMENSIONS = ["key", "owner", "route", "status", "code", "country", "environment", "lineage"];
 const FIGURES = ["requests", "allowed", "refused", "cost", "bytesIn", "bytesOut"];
@@ -215,7 +241,18 @@ const whoami = {
 };
 
 /** @type {readonly Command[]} */
-export const OTHER_COMMANDS = [ownersList, ownersShow, ownersSet, usage, usageFormats, audit, auditVerify, whoami];
+export const OTHER_COMMANDS = [
+  ownersList,
+  ownersShow,
+  ownersSet,
+  ownersToggle("disable", "stop all keys of an owner, reversibly", "Their tokens stop with them, within seconds."),
+  ownersToggle("enable", "let them work again", "Each key is what it was: one that was disabled or revoked stays so."),
+  usage,
+  usageFormats,
+  audit,
+  auditVerify,
+  whoami,
+];
 
 /**
  * @param {Context} context
@@ -256,6 +293,7 @@ function printOwner(owner, { io, json }) {
         ["keys", `${owner["keys"].active} active of ${owner["keys"].total}`],
         ["limits", owner["limits"].map(showLimit)],
         ["metadata", owner["metadata"]],
+        ...(owner["disabledAt"] === undefined ? [] : [/** @type {const} */ (["disabledAt", owner["disabledAt"]])]),
         ["generation", owner["generation"]],
       ],
       io,

@@ -3,7 +3,7 @@ import { importKeys } from "./key-import.ts";
 import { disableKey, enableKey, revokeKey, revokeKeyTokens, rotateKey } from "./key-lifecycle.ts";
 import { createKey, listKeys, patchKey, readKey } from "./keys.ts";
 import type { Operation } from "./operation.ts";
-import { listOwners, putOwner, readOwner } from "./owners.ts";
+import { disableOwner, enableOwner, listOwners, putOwner, readOwner } from "./owners.ts";
 import { listSigningKeys, rotateSigningKeys } from "./signing-keys.ts";
 import { readUsage } from "./usage.ts";
 
@@ -26,6 +26,8 @@ export const OPERATIONS: readonly Operation[] = [
   listOwners, //  GET   /owners               keys:read
   readOwner, //   GET   /owners/{id}          keys:read
   putOwner, //    PUT   /owners/{id}          owners:write
+  disableOwner, // POST /owners/{id}/disable  owners:write
+  enableOwner, // POST  /owners/{id}/enable   owners:write
   readUsage, //   GET   /usage                usage:read
   listAudit, //   GET   /audit                audit:read
   verifyAudit, // GET   /audit/verify         audit:read

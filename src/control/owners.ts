@@ -1,16 +1,17 @@
 import { z } from "@hono/zod-openapi";
 import type { OwnerRecord } from "../../durable-objects/key-registry/api.ts";
-import { DEFAULT_LIST_LIMIT } from "../constants.ts";
+import { DEFAULT_LIST_LIMIT, REVOCATION_BOUND_SECONDS } from "../constants.ts";
 import { ok } from "../result.ts";
 import { entityTag } from "./idempotency.ts";
 import { replayHeader } from "./key-answer.ts";
 import { defineOperation } from "./operation.ts";
-import type { Answer } from "./operation.ts";
+import type { Answer, Call } from "./operation.ts";
+import type { Outcome } from "./problem.ts";
 import { metadataSchema, nameSchema, pageQuery, sentTimeSchema } from "./schemas/common.ts";
 import { limitSchema, limitsSchema } from "./schemas/limit.ts";
 import { NAME_PATTERN } from "./schemas/names.ts";
 
-/** `/owners`: who keys belong to, and limits that all keys of an owner share. */
+/** `/owners`: who keys belong to, limits that all keys of an owner share, and the stop of all of them at once. */
 
 const ownerSchema = z
   .strictObject({
@@ -22,9 +23,21 @@ const ownerSchema = z
     createdAt: sentTimeSchema,
     updatedAt: sentTimeSchema,
     generation: z.int(),
+    disabledAt: sentTimeSchema
+      .optional()
+      .openapi({ description: "Since when the owner is disabled, and its keys with it. Absent: it is not." }),
     keys: z.strictObject({ active: z.int(), total: z.int() }),
   })
   .openapi("Owner");
+
+const switchedOwnerSchema = ownerSchema
+  .extend({
+    delivery: z.enum(["delivered", "pending"]).openapi({
+      description:
+        "Whether the meters of all the owner's keys have heard of it. What is pending is tried until they have; the same call, sent again without an Idempotency-Key, changes nothing and says how it stands.",
+    }),
+  })
+  .openapi("SwitchedOwner");
 
 const ownerPageSchema = z
   .strictObject({ data: z.array(ownerSchema), nextCursor: z.string().nullable() })
@@ -86,7 +99,8 @@ export const putOwner = defineOperation({
   operationId: "putOwner",
   tag: "Owners",
   summary: "Make or replace an owner",
-  description: "The whole owner: a member that is left out goes back to its default. Limits take hold within seconds.",
+  description:
+    "The whole owner: a member that is left out goes back to its default. Whether the owner is disabled stays as it is. Limits take hold within seconds.",
   body: putOwnerSchema,
   write: true,
   ifMatch: true,
@@ -97,6 +111,47 @@ export const putOwner = defineOperation({
     return written.ok ? ok(answerOwner(written.value.value, replayHeader(written.value))) : written;
   },
 });
+
+const SWITCH = {
+  ...ONE_OWNER,
+  method: "post",
+  scope: "owners:write",
+  tag: "Owners",
+  body: z.strictObject({}).openapi("NoMembers"),
+  bodyRequired: false,
+  write: true,
+  ifMatch: true,
+  success: { status: 200, description: "The owner.", schema: switchedOwnerSchema, headers: ["ETag"] },
+  problems: ["not_found", "idempotency_conflict", "precondition_failed"],
+} as const;
+
+export const disableOwner = defineOperation({
+  ...SWITCH,
+  path: "/owners/{id}/disable",
+  operationId: "disableOwner",
+  summary: "Stop all keys of an owner, reversibly",
+  description: `All of its keys, and the tokens that were minted from them, are refused with \`key_disabled\` until the owner is enabled again: within ${REVOCATION_BOUND_SECONDS} seconds of an answer whose \`delivery\` is \`delivered\`, strict keys at once. Meanwhile it gets no new keys: issuing, importing and rotating are 409. Each key keeps its own state underneath (\`ownStatus\`). An owner of admin keys can be stopped only by who holds every scope that they hold.`,
+  handle: (call) => setDisabled(call, true),
+});
+
+export const enableOwner = defineOperation({
+  ...SWITCH,
+  path: "/owners/{id}/enable",
+  operationId: "enableOwner",
+  summary: "Let the keys of a disabled owner work again",
+  description:
+    "Each key is again what it was by itself: one that was disabled, expired or revoked stays so. An owner of admin keys can be enabled only by who holds every scope that they hold.",
+  handle: (call) => setDisabled(call, false),
+});
+
+async function setDisabled(call: Call<unknown, unknown>, disabled: boolean): Promise<Outcome<Answer>> {
+  const { caller, context, id, registry } = call;
+  const written = await registry.write((keys) => keys.setOwnerDisabled(id, disabled, caller.scopes, context));
+  if (!written.ok) return written;
+  const { value, delivered } = written.value;
+  const answer = answerOwner(value, replayHeader(written.value));
+  return ok({ ...answer, body: { ...value, delivery: delivered ? "delivered" : "pending" } });
+}
 
 function answerOwner(owner: OwnerRecord, headers: Readonly<Record<string, string>> = {}): Answer {
   return { status: 200, body: owner, headers: { ETag: entityTag(owner.generation), ...headers } };

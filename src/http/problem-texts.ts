@@ -67,9 +67,10 @@ export const PROBLEM_TEXTS: Readonly<Record<ProblemCode, ProblemText>> = {
     example: "The API key was revoked.",
   },
   key_disabled: {
-    meaning: "The key is switched off for now.",
+    meaning: "The key is switched off for now: by itself, or with all keys of its owner.",
     caller: "Ask whoever issued it. The same key may work again later.",
-    operator: "The audit log says who disabled it. Enable it, or revoke it if it is not to come back.",
+    operator:
+      "The audit log says who disabled it, or its owner (key.disable, owner.disable). A record with ownStatus is stopped by its owner. Enable what was disabled, or revoke the key if it is not to come back.",
     example: "The API key is disabled.",
   },
   key_not_yet_valid: {

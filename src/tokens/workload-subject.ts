@@ -46,7 +46,7 @@ export interface WorkloadSubject {
 }
 
 export interface WorkloadRefusal {
-  /** `revoked`: known, and stopped by an operator (revoked, disabled, expired). `full`: its rule has as many identities as it may. */
+  /** `revoked`: stopped by an operator (revoked, disabled, expired), itself or with its owner. `full`: its rule has as many identities as it may. */
   readonly kind: "invalid" | "revoked" | "full" | "unavailable";
   /** Safe to show: repeats nothing of the token. */
   readonly detail: string;
@@ -157,7 +157,10 @@ function contextOf({ rule }: NewWorkload, { request }: WorkloadDeps): WriteConte
   return { actor, idempotency: null, ifGeneration: null };
 }
 
-function refuse({ code, detail }: RegistryError, { rule }: NewWorkload): Result<never, WorkloadRefusal> {
+function refuse(error: RegistryError, { rule, owner }: NewWorkload): Result<never, WorkloadRefusal> {
+  const { code, detail } = error;
+  if (error.pointer === "/owner")
+    return err({ kind: "revoked", detail: `This workload's owner ${owner} is disabled.` });
   logWarning("a workload's identity cannot be made", { rule, code, reason: detail });
   if (code === "storage_unavailable") return unavailable("The identity's record cannot be written right now.", 1);
   return err({ kind: "full", detail: "The trust rule for this workload takes no further identities." });

@@ -101,6 +101,11 @@ test("a file of hashes is imported, after a dry run that changes nothing", async
 test("owners, usage and the audit trail are shown, and the trail's chain holds", async () => {
   await json("owners", "set", "acme", "--limit", "owner-daily=1000/day:quota");
   expect(await json("owners", "show", "acme")).toMatchObject({ id: "acme", limits: [{ name: "owner-daily" }] });
+  expect(await json("owners", "disable", "acme")).toMatchObject({ delivery: "delivered", keys: { active: 0 } });
+  expect((await latchkey("owners", "list")).stdout).toMatch(/DISABLED\n(?:.*\n)*acme .* \d{4}-\d{2}-\d{2}T/);
+  const started = await json("owners", "enable", "acme");
+  expect(started).toMatchObject({ delivery: "delivered", limits: [{ name: "owner-daily" }] });
+  expect(started).not.toHaveProperty("disabledAt");
   const usage = await json("usage", "--group-by", "owner", "--owner", "acme");
   expect(usage).toHaveProperty("totals.requests");
   const trail = await json("audit", "--action", "owner.put");

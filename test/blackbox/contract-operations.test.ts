@@ -121,6 +121,8 @@ describe("the description", () => {
     ["post", "/_latchkey/v1/keys/import"],
     ["get", "/_latchkey/v1/owners/{id}"],
     ["put", "/_latchkey/v1/owners/{id}"],
+    ["post", "/_latchkey/v1/owners/{id}/disable"],
+    ["post", "/_latchkey/v1/owners/{id}/enable"],
     ["get", "/_latchkey/v1/usage"],
     ["get", "/_latchkey/v1/audit"],
     ["get", "/_latchkey/v1/audit/verify"],

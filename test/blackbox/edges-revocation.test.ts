@@ -1,6 +1,8 @@
+import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bearer, control, type IssuedKey } from "../support/control.ts";
+import { exchange } from "../support/oauth.ts";
 import { type Edge, type Edges, startEdges } from "../../scripts/lab/edges.ts";
 
 /** "A revoked key stops, everywhere, within 5 seconds": with KV left stale on purpose at every isolate and broker. */
@@ -108,6 +110,49 @@ describe("a key that is stopped stops everywhere", () => {
     expect(await statuses(key)).toEqual([401, 401, 401]);
     await api.call("POST", `/keys/${id}/enable`, { body: {} });
     expect(await statuses(key)).toEqual([200, 200, 200]);
+  });
+
+  it("all keys of a disabled owner stop within the bound, and their tokens; strict ones at once; enabled they are what they were", async () => {
+    const api = control(harness.home);
+    const owner = `own-${randomUUID()}`;
+    const send: typeof harness.home.fetch = (target, init) => harness.home.fetch(target, init);
+    const [plain, strict, off, gone] = await Promise.all([
+      api.issue({ owner }),
+      api.issue({ owner, policy: { strict: true } }),
+      api.issue({ owner }),
+      api.issue({ owner }),
+    ]);
+    const token = await exchange(send, plain.key);
+    const strictToken = await exchange(send, strict.key);
+    await api.call("POST", `/keys/${off.id}/disable`, { body: {} });
+    await api.revoke(gone.id);
+    for (const one of [plain.key, strict.key, token, strictToken]) expect(await statuses(one)).toEqual([200, 200, 200]);
+    await freeze();
+    const { answeredAt, last } = await lastAdmissions(token, async () => {
+      const stopped = await api.call("POST", `/owners/${owner}/disable`, { body: {} });
+      const at = Date.now();
+      expect([stopped.status, stopped.body["delivery"]]).toEqual([200, "delivered"]);
+      expect([await statuses(strict.key), await statuses(strictToken)]).toEqual([
+        [401, 401, 401],
+        [401, 401, 401],
+      ]);
+      return at;
+    });
+    const lags = last.map((at) => at - answeredAt);
+    console.log("a disabled owner's token: longest lag", Math.max(...lags), "ms; per isolate:", lags.join(", "));
+    for (const lag of lags) expect(lag).toBeLessThanOrEqual(BOUND_MS);
+    for (const at of last) expect(at).toBeGreaterThan(0);
+    for (const one of [plain.key, token]) expect(await statuses(one)).toEqual([401, 401, 401]);
+    await expect(exchange(send, plain.key)).rejects.toThrow(/disabled/);
+    await thaw();
+    const started = await api.call("POST", `/owners/${owner}/enable`, { body: {} });
+    expect([started.status, started.body["delivery"]]).toEqual([200, "delivered"]);
+    for (const one of [plain.key, strict.key, token, strictToken]) expect(await statuses(one)).toEqual([200, 200, 200]);
+    for (const one of [off.key, gone.key]) expect(await statuses(one)).toEqual([401, 401, 401]);
+    expect([
+      (await api.call("GET", `/keys/${off.id}`)).body["status"],
+      (await api.call("GET", `/keys/${gone.id}`)).body["status"],
+    ]).toEqual(["disabled", "revoked"]);
   });
 
   it("a scope that is taken away is gone within the bound, and one that is given works at once", async () => {

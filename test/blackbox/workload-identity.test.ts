@@ -238,6 +238,32 @@ describe("an identity", () => {
     expect((await present(first, jwt)).status).toBe(200);
   });
 
+  it("of a disabled owner: tokens stop within 5 s, it gets no other, and no new identity is made; enabled, all goes on", async () => {
+    const jwt = await cluster.token(podClaims({ sub: "system:serviceaccount:prod:stopped" }));
+    const unmet = await cluster.token(podClaims({ sub: "system:serviceaccount:prod:unmet" }));
+    const token = await tokenFor(first, jwt);
+    for (const edge of [first, second]) expect(await tryIt(sendTo(edge), token, "/reports/1")).toBe(200);
+    const before = (await identitiesOf("pods")).length;
+    expect((await api.call("POST", "/owners/platform/disable")).body["delivery"]).toBe("delivered");
+    await sleep(BOUND_MS);
+    for (const edge of [first, second]) {
+      expect(await tryIt(sendTo(edge), token, "/reports/1")).toBe("key_disabled");
+      // `first` remembers the identity, `second` has not met it.
+      expect((await present(edge, jwt)).status).toBe(400);
+      expect(await present(edge, unmet)).toMatchObject({
+        status: 400,
+        body: { error: "invalid_request", error_description: expect.stringContaining("owner") },
+      });
+    }
+    expect(await identitiesOf("pods")).toHaveLength(before);
+    expect((await api.call("POST", "/owners/platform/enable")).body["delivery"]).toBe("delivered");
+    for (const edge of [first, second]) {
+      expect(await tryIt(sendTo(edge), token, "/reports/1")).toBe(200);
+      expect((await present(edge, jwt)).status).toBe(200);
+      expect((await present(edge, unmet)).status).toBe(200);
+    }
+  });
+
   it("past its rule's bound is not made, and those that there are go on", async () => {
     const branch = (name: string): Promise<string> =>
       github.token(githubClaims({ sub: `repo:acme/branches:ref:refs/heads/${name}` }));

@@ -175,6 +175,27 @@ describe("what is sent", () => {
     expect(sent[1]?.headers.get("If-Match")).toBe('"g4"');
   });
 
+  test("an owner is disabled and enabled, and what has not reached all keys yet is said", async () => {
+    const owner = { id: "acme", name: null, limits: [], metadata: {}, generation: 2, keys: { active: 0, total: 2 } };
+    const stopped = { ...owner, disabledAt: "2026-11-23T12:00:00.000Z", delivery: "pending" };
+    const off = await run(["owners", "disable", "acme", "--if-generation", "1"], {
+      answer: () => Response.json(stopped),
+    });
+    expect([off.code, off.first?.method, off.first?.url.pathname, off.first?.body]).toEqual([
+      0,
+      "POST",
+      "/_latchkey/v1/owners/acme/disable",
+      {},
+    ]);
+    expect(off.first?.headers.get("If-Match")).toBe('"g1"');
+    expect(off.out).toContain("2026-11-23T12:00:00.000Z");
+    expect(off.err).toContain("on its way");
+    const started = { ...owner, delivery: "delivered" };
+    const on = await run(["owners", "enable", "acme"], { answer: () => Response.json(started) });
+    expect([on.code, on.first?.url.pathname, on.err]).toEqual([0, "/_latchkey/v1/owners/acme/enable", ""]);
+    expect(on.out).not.toContain("disabledAt");
+  });
+
   test("usage and audit verify read what they print", async () => {
     const figures = { requests: 3, allowed: 2, refused: 1, cost: 2, bytesIn: 10, bytesOut: 20 };
     const report = { series: [{ start: "2026-11-23T11:00:00.000Z", key: ID, ...figures }], totals: figures };
@@ -306,6 +327,7 @@ describe("how it ends", () => {
     [["keys", "rotate", ID, "--overlap", "soon"]],
     [["keys", "list", "surplus"]],
     [["owners", "show", "-bad-"]],
+    [["owners", "disable", "a/b"]],
     [[...CREATE, "--limit", "100"]],
     [[...CREATE, "--expires", "2027-02-31T99:00:00Z"]],
     [[...CREATE, "--metadata", "[1]"]],

@@ -99,6 +99,8 @@ export class FakeEdge {
   readonly kv = new Map<string, EdgeRecord>();
   readonly calls: string[] = [];
   meterFails = false;
+  /** Publications that are still taken; the rest fails. */
+  meterTakes = Infinity;
   kvFails = false;
   /** Awaited by each KV write before it lands. */
   kvGate: Promise<void> = Promise.resolve();
@@ -111,7 +113,7 @@ export class FakeEdge {
       publish: (records: readonly EdgeRecord[]) =>
         this.#call(
           `meter ${name.split("/").slice(1).join("/")} ${records.map((record) => record.generation).join(",")}`,
-          this.meterFails,
+          this.meterFails || --this.meterTakes < 0,
           async () => {
             await this.meterGate;
             for (const record of records) {

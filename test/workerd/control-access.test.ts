@@ -192,6 +192,20 @@ describe("no key gives away, or takes over, more than it holds", () => {
     }
   });
 
+  test("who may change owners cannot stop or start admin keys that may do more", async () => {
+    const lab = openControl();
+    const manager = await lab.admin("owners:write");
+    await lab.admin("admin:*");
+    const owner = String((await lab.call("GET", `/keys/${manager.id}`)).body["owner"]);
+    for (const action of ["disable", "enable"]) {
+      const answered = await lab.call("POST", `/owners/${owner}/${action}`, { token: manager.key });
+      expect([action, answered.status, answered.body["code"]]).toEqual([action, 403, "scope_insufficient"]);
+    }
+    await lab.create({ owner: "globex" });
+    const stopped = await lab.call("POST", "/owners/globex/disable", { token: manager.key });
+    expect([stopped.status, stopped.body["delivery"]]).toEqual([200, "delivered"]);
+  });
+
   test("an admin key cannot widen itself, or another of its kind", async () => {
     const writer = await control.admin("keys:write");
     const peer = await control.admin("keys:write");

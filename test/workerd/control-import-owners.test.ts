@@ -91,6 +91,42 @@ describe("owners", () => {
     );
   });
 
+  test("an owner is stopped and started again; meanwhile it gets no key, in any way", async () => {
+    const lab = openControl();
+    const made = await lab.create({ owner: "acme" });
+    const before = await lab.call("GET", "/owners/acme");
+    expect(before.body).not.toHaveProperty("disabledAt");
+    const once = { "Idempotency-Key": "stop-1", "If-Match": before.headers.get("ETag") ?? "" };
+    const stopped = await lab.call("POST", "/owners/acme/disable", { headers: once });
+    expect([stopped.status, stopped.headers.get("ETag")]).toEqual([200, '"g2"']);
+    expect(stopped.body).toMatchObject({ delivery: "delivered", keys: { active: 0, total: 1 } });
+    const { delivery: _, ...shown } = stopped.body;
+    expect((await lab.call("GET", "/owners/acme")).body).toEqual(shown);
+    const again = await lab.call("POST", "/owners/acme/disable", { headers: once });
+    expect([again.body, again.headers.get("Idempotent-Replayed")]).toEqual([stopped.body, "true"]);
+    expect((await lab.call("POST", "/owners/acme/enable", { headers: once })).status).toBe(409);
+    const lost = await lab.call("POST", "/owners/acme/enable", { headers: { "If-Match": '"g1"' } });
+    expect(lost.status).toBe(412);
+    const path = `/keys/${made.body["id"]}`;
+    expect((await lab.call("GET", path)).body).toMatchObject({ status: "disabled", ownStatus: "active" });
+    for (const refused of [await lab.create({ owner: "acme" }), await lab.call("POST", `${path}/rotate`)]) {
+      expect([refused.status, refused.body["code"]]).toEqual([409, "conflict"]);
+      expect(refused.body["detail"]).toContain("acme is disabled");
+      expect(refused.body).not.toHaveProperty("key");
+    }
+    const keys = [lab.input({ owner: "acme", hash: hash(30) }), lab.input({ owner: "globex", hash: hash(31) })];
+    const imported = await lab.call("POST", "/keys/import", { body: { keys } });
+    expect(imported.body["results"]).toMatchObject([{ ok: false, code: "conflict" }, { ok: true }]);
+    expect((await lab.call("POST", `${path}/enable`)).body).toMatchObject({ status: "disabled", ownStatus: "active" });
+    expect((await lab.call("PUT", "/owners/acme", { body: {} })).body["disabledAt"]).toBe(shown["disabledAt"]);
+    const started = await lab.call("POST", "/owners/acme/enable");
+    expect(started.body).toMatchObject({ delivery: "delivered", keys: { active: 1 } });
+    expect(started.body).not.toHaveProperty("disabledAt");
+    expect((await lab.call("GET", path)).body).toMatchObject({ status: "active" });
+    expect((await lab.call("POST", `${path}/rotate`)).status).toBe(201);
+    expect((await lab.call("POST", "/owners/nobody/disable")).status).toBe(404);
+  });
+
   test("putting is whole: what is left out goes back; a lost race is 412", async () => {
     const lab = openControl();
     const first = await lab.call("PUT", "/owners/acme", { body: { name: "Acme" } });

@@ -254,7 +254,7 @@ test("a backlog of 100,000 drains in runs of a bounded size, the revocation firs
   );
   await lab.sql(
     `INSERT INTO outbox (target, meter, generation, priority, since, next_at)
-     SELECT id, lineage_id, 1, 1, 0, 0 FROM keys WHERE id <> ?`,
+     SELECT id, lineage_id, 1, 2, 0, 0 FROM keys WHERE id <> ?`,
     key.id,
   );
   await lab.sql("UPDATE outbox SET next_at = 5 WHERE priority = 0");

@@ -25,6 +25,10 @@ const RECORD_MEMBERS = {
   environment: environmentSchema,
   kind: recordKindSchema,
   status: statusSchema,
+  ownStatus: statusSchema.optional().openapi({
+    description:
+      "Only while the key is disabled because its owner is: what it is by itself, and will be again when the owner is enabled.",
+  }),
   hint: z.string().openapi({ description: "What may be shown of the key.", example: "lk_live_AbCd…wxyz" }),
   scopes: z.array(z.string()).openapi({ example: ["charges:read", "charges:write"] }),
   plan: z.string().nullable().openapi({ example: "pro" }),
