@@ -267,7 +267,9 @@ export const GATEWAY_ROUTES: readonly GatewayRoute[] = [
       description:
         "Its scopes, its deadlines, and each limit with what is left. Costs nothing. A token is told nothing of its key that it does not say itself.",
       security: KEY_SECURITY,
-      responses: { 200: { description: "The key's own view, or the token's.", content: json(z.union([identity, tokenIdentity])) } },
+      responses: {
+        200: { description: "The key's own view, or the token's.", content: json(z.union([identity, tokenIdentity])) },
+      },
     },
     problems: KEY_PROBLEMS,
   },

