@@ -109,7 +109,7 @@ describe("a pattern", () => {
       }),
       { numRuns: 5_000 },
     );
-    // Some 35 of 5,000 random pairs: it is a test of both answers.
+    // Some 25 of 5,000 random pairs: it is a test of both answers.
     expect(hits).toBeGreaterThan(5);
   });
 
