@@ -2,6 +2,7 @@ import path from "node:path";
 import { digestKey } from "../../src/keys/digest.ts";
 import { exchangeKey } from "../lab/exchange.ts";
 import { bundleEntry } from "./bundle.ts";
+import { COMMON_HEADERS } from "./candidate.ts";
 import type { Candidate, Running } from "./candidate.ts";
 import { FULL_KEY, importKeys, issueKey, revokeKey } from "./control.ts";
 import { exchangeRequest } from "./exchange.ts";
@@ -48,7 +49,7 @@ const SITUATIONS: readonly Situation[] = [
     floor: "hono",
     prepare: async (gateway) => {
       const { key } = await issueKey(gateway, { policy: { tokenTtlSeconds: 3_600 } });
-      return { requests: [keyedRequest(await exchangeKey(gateway.url, key))], expectedStatus: 200 };
+      return { requests: [keyedRequest(await exchangeKey(gateway.url, key, COMMON_HEADERS))], expectedStatus: 200 };
     },
   },
   {

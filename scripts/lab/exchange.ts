@@ -10,10 +10,14 @@ export function exchangeForm(key: string): URLSearchParams {
   });
 }
 
-/** Throws unless the answer is a token. `url` is without a path. */
-export async function exchangeKey(url: string, key: string): Promise<string> {
-  const response = await fetch(`${url}${TOKEN_PATH}`, { method: "POST", body: exchangeForm(key) });
+/** Throws unless the answer is a token. `url` is without a path; `headers`: as the key's bindings want them. */
+export async function exchangeKey(
+  url: string,
+  key: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const response = await fetch(`${url}${TOKEN_PATH}`, { method: "POST", headers, body: exchangeForm(key) });
   const answer: unknown = await response.json();
   if (typeof answer === "object" && answer !== null && "access_token" in answer) return String(answer.access_token);
-  throw new Error(`the exchange was answered ${response.status}`);
+  throw new Error(`the exchange was answered ${response.status}: ${JSON.stringify(answer)}`);
 }
