@@ -15,7 +15,7 @@ import { answerIssued, answerWritten, replayHeader } from "./key-answer.ts";
 import { defineOperation } from "./operation.ts";
 import type { Answer, Call } from "./operation.ts";
 import type { Outcome } from "./problem.ts";
-import { plainText, timeSchema } from "./schemas/common.ts";
+import { noMembersSchema, plainText, timeSchema } from "./schemas/common.ts";
 import {
   issuedKeySchema,
   KEY_ID_EXAMPLE,
@@ -117,7 +117,7 @@ export const disableKey = defineOperation({
   summary: "Stop a key, reversibly",
   description:
     "Refused with `key_disabled` until enabled again. Takes hold as fast as a revocation. An admin key can be stopped only by who holds every scope that it holds.",
-  body: z.strictObject({}).openapi("NoMembers"),
+  body: noMembersSchema,
   success: { status: 200, description: "The record.", schema: keyRecordSchema, headers: ["ETag"] },
   handle: (call) => setDisabled(call, true),
 });
@@ -130,7 +130,7 @@ export const enableKey = defineOperation({
   tag: "Keys",
   summary: "Let a disabled key work again",
   description: "A revoked key stays revoked. An admin key can be enabled only by who holds every scope that it holds.",
-  body: z.strictObject({}).openapi("NoMembers"),
+  body: noMembersSchema,
   success: { status: 200, description: "The record.", schema: keyRecordSchema, headers: ["ETag"] },
   handle: (call) => setDisabled(call, false),
 });
@@ -143,7 +143,7 @@ export const revokeKeyTokens = defineOperation({
   tag: "Keys",
   summary: "Revoke every token of a key",
   description: `Tokens that were minted from the key until now stop everywhere within ${REVOCATION_BOUND_SECONDS} seconds, those of a strict key at once. The key itself goes on, and new tokens can be minted from it. One token alone is revoked at \`/_latchkey/oauth/revoke\`.`,
-  body: z.strictObject({}).openapi("NoMembers"),
+  body: noMembersSchema,
   success: { status: 200, description: "The record.", schema: keyRecordSchema, headers: ["ETag"] },
   async handle({ context, id, registry }) {
     const written = await registry.write((keys) => keys.revokeTokens(id, { token: null, root: null }, context));

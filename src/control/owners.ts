@@ -7,7 +7,7 @@ import { replayHeader } from "./key-answer.ts";
 import { defineOperation } from "./operation.ts";
 import type { Answer, Call } from "./operation.ts";
 import type { Outcome } from "./problem.ts";
-import { metadataSchema, nameSchema, pageQuery, sentTimeSchema } from "./schemas/common.ts";
+import { metadataSchema, nameSchema, noMembersSchema, pageQuery, sentTimeSchema } from "./schemas/common.ts";
 import { limitSchema, limitsSchema } from "./schemas/limit.ts";
 import { NAME_PATTERN } from "./schemas/names.ts";
 
@@ -117,7 +117,7 @@ const SWITCH = {
   method: "post",
   scope: "owners:write",
   tag: "Owners",
-  body: z.strictObject({}).openapi("NoMembers"),
+  body: noMembersSchema,
   bodyRequired: false,
   write: true,
   ifMatch: true,

@@ -13,6 +13,9 @@ import { NAME_PATTERN, PLAN_PATTERN } from "./names.ts";
 
 /** Building blocks of the schemas. Messages never repeat a value: someone may have put a key in the wrong place. */
 
+/** Of a call that takes a body only as every write does. */
+export const noMembersSchema = z.strictObject({}).openapi("NoMembers");
+
 const CONTROL_CHARACTERS = /\p{Cc}/u;
 
 /** Text for people: something visible, no control characters, valid Unicode. */
