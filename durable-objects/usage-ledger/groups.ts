@@ -14,6 +14,8 @@ const COLUMNS: Readonly<Record<UsageDimension, string>> = {
   country: "country",
   environment: "environment",
   lineage: "lineage_id",
+  asn: "asn",
+  upstream: "upstream",
 };
 
 /** Groups are numbered from 0 on. */
@@ -77,7 +79,7 @@ function filterSql(filters: UsageFilters): {
   for (const dimension of USAGE_DIMENSIONS) {
     const wanted = filters[dimension];
     if (wanted === undefined) continue;
-    // `status` is a number in its column, text in the filter; `""` stands for "not known".
+    // `status` and `asn` are numbers in their columns, text in the filter; `""` stands for "not known".
     conditions.push(`CAST(COALESCE(${COLUMNS[dimension]}, '') AS TEXT) IN (SELECT value FROM json_each(?))`);
     bound.push(JSON.stringify(wanted));
   }

@@ -1,5 +1,12 @@
-import { addSums, emptySums } from "../../src/usage/rollup.ts";
-import type { MinuteSum, Sums } from "../../src/usage/rollup.ts";
+import {
+  noDistributions,
+  packDistributions,
+  type PackedDistributions,
+  unpackDistributions,
+  weightOf,
+} from "../../src/usage/distributions.ts";
+import { addTally } from "../../src/usage/rollup.ts";
+import type { MinuteSum, Tally } from "../../src/usage/rollup.ts";
 import type { LedgerMarks } from "../../src/usage/segments.ts";
 import { storeBatchIds } from "./batch-ids.ts";
 import type { KnownSeries } from "./series.ts";
@@ -30,16 +37,32 @@ const FOLD_AFTER_MS = 60_000;
 const FOLD_ENTRIES = 32;
 /** … whatever is older than this; … */
 const FOLD_ANYWAY_MS = 3_600_000;
-/** … and what is more than this: a fold holds all of it in memory, some 500 bytes each, and nothing else happens meanwhile. */
+/** … and what is more than this: a fold holds all of it in memory, some 1,000 bytes each, and nothing else happens meanwhile. */
 const FOLD_GROUPS = 25_000;
 /** A row holds 2 MB, and a character is at most 3 bytes. */
 const CHARACTERS_PER_ROW = 500_000;
 
-/** What stands in a row, as JSON: [minute, seriesKey, requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs], and totals. */
+/**
+ * What stands in a row, as JSON: [minute, seriesKey, requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs, distributions], and
+ * totals. Older versions wrote no distributions.
+ */
 interface StoredEntry {
-  readonly g: readonly (readonly [number, string, number, number, number, number, number, number, number])[];
+  readonly g: readonly StoredGroup[];
   readonly t: readonly Total[];
 }
+
+type StoredGroup = readonly [
+  number,
+  string,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  PackedDistributions?,
+];
 
 /** What the journal holds. */
 export interface JournalLength {
@@ -81,11 +104,11 @@ export function keepEntry(
 
 /** One row nearly always; one also where there is nothing. */
 function inRows(groups: readonly MinuteSum[]): readonly StoredEntry["g"][] {
-  const rows: StoredEntry["g"][number][][] = [[]];
+  const rows: StoredGroup[][] = [[]];
   let characters = 0;
   for (const group of groups) {
-    // At most: a text of JSON within JSON has its quotes escaped, and there are eight numbers.
-    characters += 2 * group.seriesKey.length + 160;
+    // At most: a text of JSON within JSON has its quotes escaped, and a number has 16 digits.
+    characters += 2 * group.seriesKey.length + 16 * (12 + weightOf(group.distributions));
     if (characters > CHARACTERS_PER_ROW) {
       rows.push([]);
       characters = 0;
@@ -168,7 +191,7 @@ export function fold(
     for (const move of movesIn(uses)) moves.push(move);
     // Written by `keepEntry`, so its shape is known.
     const stored = JSON.parse(entry) as StoredEntry;
-    for (const [minute, seriesKey, ...sums] of stored.g) addGroup(groups, minute, seriesKey, unpackSums(sums));
+    for (const group of stored.g) addGroup(groups, unpack(group));
     for (const total of stored.t) addTotal(totals, total);
   }
   memory.journal.slots = 0;
@@ -185,22 +208,24 @@ export function fold(
 
 type Group = Omit<MinuteSum, "dimensions">;
 
-function addGroup(groups: Map<string, Group>, minute: number, seriesKey: string, sums: Sums): void {
-  const name = `${minute}${seriesKey}`;
-  let group = groups.get(name);
-  if (group === undefined) {
-    group = { minute, seriesKey, sums: emptySums() };
-    groups.set(name, group);
-  }
-  addSums(group.sums, sums);
+function addGroup(groups: Map<string, Group>, added: Group): void {
+  const name = `${added.minute}${added.seriesKey}`;
+  const group = groups.get(name);
+  if (group === undefined) groups.set(name, added);
+  else addTally(group, added);
 }
 
-function pack({ minute, seriesKey, sums }: MinuteSum): StoredEntry["g"][number] {
+function pack({ minute, seriesKey, sums, distributions }: Group): StoredGroup {
   const { requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs } = sums;
-  return [minute, seriesKey, requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs];
+  const packed = packDistributions(distributions);
+  return [minute, seriesKey, requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs, packed];
 }
 
-function unpackSums(packed: readonly [number, number, number, number, number, number, number]): Sums {
-  const [requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs] = packed;
-  return { requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs };
+function unpack([minute, seriesKey, ...of]: StoredGroup): Group {
+  const [requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs, packed] = of;
+  const tally: Tally = {
+    sums: { requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs },
+    distributions: packed === undefined ? noDistributions() : unpackDistributions(packed),
+  };
+  return { minute, seriesKey, ...tally };
 }

@@ -101,4 +101,10 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE series ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
   UPDATE series SET seen = COALESCE((SELECT value FROM state WHERE name = 'hour_mark'), 0);
   `,
+  // Networks and upstreams of series; how times and addresses are spread. What was counted before has none.
+  `
+  ALTER TABLE series ADD COLUMN asn INTEGER;
+  ALTER TABLE series ADD COLUMN upstream TEXT;
+  ALTER TABLE usage_pack ADD COLUMN distributions TEXT NOT NULL DEFAULT '[]';
+  `,
 ];

@@ -1,7 +1,8 @@
-import type { Packed, SeriesSums } from "../../src/usage/packed-sums.ts";
-import { addPacked, packSums, parsePacked, sumsOf } from "../../src/usage/packed-sums.ts";
-import type { Granularity, Sums } from "../../src/usage/rollup.ts";
-import { GRANULARITY_SECONDS, addSums } from "../../src/usage/rollup.ts";
+import { weightOf } from "../../src/usage/distributions.ts";
+import type { Packed, SeriesTallies } from "../../src/usage/packed-sums.ts";
+import { addPacked, packSeriesDistributions, packSums, parsePacked, tallyOf } from "../../src/usage/packed-sums.ts";
+import type { Granularity, Tally } from "../../src/usage/rollup.ts";
+import { GRANULARITY_SECONDS, addTally } from "../../src/usage/rollup.ts";
 import type { Segment } from "../../src/usage/segments.ts";
 import type { Places, RowStore } from "./placed-rows.ts";
 import { LAST_PLACE, addToRows } from "./placed-rows.ts";
@@ -9,14 +10,16 @@ import { placesOf } from "./series.ts";
 
 /** Rows of sums: one for some hundred series of a bucket. */
 
-/** 56 KB of the 2 MB that fit into a row, and what a question about one key reads in vain. */
+/** 56 KB of sums, what a question about one key reads in vain; and some 300 KB of distributions, of the 2 MB that fit into a row. */
 const MOST_SERIES = 512;
 const NEW_SERIES = 256;
+/** A series whose distributions are longer counts as several. */
+const NUMBERS_PER_SERIES = 64;
 
 /** What is added to one bucket. */
 export interface Addition {
-  readonly sums: SeriesSums;
-  /** Of every series in `sums`. */
+  readonly tallies: SeriesTallies;
+  /** Of every series in `tallies`. */
   readonly places: ReadonlyMap<number, number>;
 }
 
@@ -32,12 +35,12 @@ export function addToBucket(
   sql: SqlStorage,
   grain: Granularity,
   bucket: number,
-  { sums: added, places }: Addition,
+  { tallies: added, places }: Addition,
 ): number {
   return addToRows(bucketRows(sql, GRANULARITY_SECONDS[grain], bucket), added, (series) => places.get(series) ?? 0);
 }
 
-function bucketRows(sql: SqlStorage, seconds: number, bucket: number): RowStore<number, Sums> {
+function bucketRows(sql: SqlStorage, seconds: number, bucket: number): RowStore<number, Tally> {
   return {
     bounds: () =>
       sql
@@ -48,29 +51,31 @@ function bucketRows(sql: SqlStorage, seconds: number, bucket: number): RowStore<
         )
         .toArray(),
     read: (low) => {
-      const { sums } = sql
-        .exec<{ sums: string }>(
-          `SELECT sums FROM usage_pack WHERE grain = ? AND bucket = ? AND low = ?`,
+      const { sums, distributions } = sql
+        .exec<{ sums: string; distributions: string }>(
+          `SELECT sums, distributions FROM usage_pack WHERE grain = ? AND bucket = ? AND low = ?`,
           seconds,
           bucket,
           low,
         )
         .one();
-      const read: SeriesSums = new Map();
-      addPacked(read, parsePacked(sums));
+      const read: SeriesTallies = new Map();
+      addPacked(read, parsePacked(sums), distributions);
       return read;
     },
     write: ({ low, high, things }) =>
       sql.exec(
-        `INSERT INTO usage_pack (grain, bucket, low, high, sums) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (grain, bucket, low) DO UPDATE SET high = ?4, sums = ?5`,
+        `INSERT INTO usage_pack (grain, bucket, low, high, sums, distributions) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (grain, bucket, low) DO UPDATE SET high = ?4, sums = ?5, distributions = ?6`,
         seconds,
         bucket,
         low,
         high,
         packSums(things),
+        packSeriesDistributions(things),
       ).rowsWritten,
-    add: (into, series, sums) => addSums(sumsOf(into, series), sums),
+    add: (into, series, tally) => addTally(tallyOf(into, series), tally),
+    weigh: ({ distributions }) => Math.max(1, weightOf(distributions) / NUMBERS_PER_SERIES),
     placesOf: (ids) => {
       const places = placesOf(sql, ids);
       return (series) => places.get(series) ?? 0;
@@ -84,20 +89,26 @@ function bucketRows(sql: SqlStorage, seconds: number, bucket: number): RowStore<
 export interface BucketPart {
   readonly bucket: number;
   readonly packed: Packed;
+  /** As `packSeriesDistributions` wrote it; "[]" where nobody asks for it. */
+  readonly distributions: string;
 }
 
-/**
- * What a part of a range holds; a bucket comes in several parts.
- *
- * @param places only what may hold series at one of these. All, where there are none.
- */
+/** What of a range is read. */
+export interface Reading {
+  /** Only what may hold series at one of these. Default: all. */
+  readonly places?: readonly Places[] | undefined;
+  /** Default: not. */
+  readonly distributions?: boolean;
+}
+
+/** What a part of a range holds; a bucket comes in several parts. */
 export function* readParts(
   sql: SqlStorage,
   { table, from, to }: Segment,
-  places: readonly Places[] = [{ low: 0, high: LAST_PLACE }],
+  { places = [{ low: 0, high: LAST_PLACE }], distributions = false }: Reading = {},
 ): Generator<BucketPart> {
-  for (const row of sql.exec<{ bucket: number; low: number; high: number; sums: string }>(
-    `SELECT bucket, low, high, sums FROM usage_pack
+  for (const row of sql.exec<{ bucket: number; low: number; high: number; sums: string; distributions: string }>(
+    `SELECT bucket, low, high, sums, ${distributions ? "distributions" : "'[]' AS distributions"} FROM usage_pack
      WHERE grain = ? AND bucket >= ? AND bucket < ? AND low <= ? AND high >= ?`,
     GRANULARITY_SECONDS[table],
     from,
@@ -106,7 +117,7 @@ export function* readParts(
     Math.min(...places.map(({ low }) => low)),
   )) {
     if (!places.some(({ low, high }) => low <= row.high && high >= row.low)) continue;
-    yield { bucket: row.bucket, packed: parsePacked(row.sums) };
+    yield { bucket: row.bucket, packed: parsePacked(row.sums), distributions: row.distributions };
   }
   yield* readOldParts(sql, { table, from, to });
 }
@@ -123,7 +134,7 @@ function* readOldParts(sql: SqlStorage, { table, from, to }: Segment): Generator
     to,
   )) {
     const [, ...packed] = OLD_COLUMNS.map((column) => row[column]);
-    yield { bucket: row.bucket, packed };
+    yield { bucket: row.bucket, packed, distributions: "[]" };
   }
 }
 

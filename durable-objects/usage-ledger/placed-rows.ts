@@ -25,9 +25,11 @@ export interface RowStore<K, V> {
   readonly write: (row: PlacedRow<K, V>) => number;
   readonly add: (into: Map<K, V>, key: K, value: V) => void;
   readonly placesOf: (keys: readonly K[]) => (key: K) => number;
+  /** How many things it counts as, for what follows. Default: one. */
+  readonly weigh?: (value: V) => number;
   /** A row with more is cut … */
   readonly most: number;
-  /** … into rows with at most so many: later additions find room. */
+  /** … into rows with about so many: later additions find room. */
   readonly each: number;
 }
 
@@ -65,21 +67,27 @@ export function rowOf(rows: readonly { readonly low: number }[], place: number):
 
 /** Into rows of about equal size that together cover the same places. Things of one place stay together. */
 function cutWhereLarge<K, V>(store: RowStore<K, V>, row: PlacedRow<K, V>): readonly PlacedRow<K, V>[] {
-  const { size } = row.things;
-  if (size <= store.most) return [row];
+  const weigh = store.weigh ?? (() => 1);
+  let weight = 0;
+  for (const value of row.things.values()) weight += weigh(value);
+  if (weight <= store.most) return [row];
   const placeOf = store.placesOf([...row.things.keys()]);
   const inOrder = Array.from(row.things, ([key, value]) => ({ place: placeOf(key), key, value })).toSorted(
     (a, b) => a.place - b.place,
   );
-  const each = Math.ceil(size / Math.ceil(size / store.each));
-  const rows: { low: number; high: number; things: Map<K, V> }[] = [];
+  const each = weight / Math.ceil(weight / store.each);
+  const rows: { low: number; high: number; things: Map<K, V>; weight: number }[] = [];
   let before = -1;
   for (const { place, key, value } of inOrder) {
     const last = rows.at(-1);
-    if (last !== undefined && (last.things.size < each || place === before)) last.things.set(key, value);
-    else {
+    const added = weigh(value);
+    if (last !== undefined && (last.weight + added <= each || place === before)) {
+      last.things.set(key, value);
+      last.weight += added;
+    } else {
       if (last !== undefined) last.high = place - 1;
-      rows.push({ low: last === undefined ? row.low : place, high: row.high, things: new Map([[key, value]]) });
+      const low = last === undefined ? row.low : place;
+      rows.push({ low, high: row.high, things: new Map([[key, value]]), weight: added });
     }
     before = place;
   }

@@ -2,7 +2,14 @@ import { MAX_USAGE_ROWS } from "../../src/constants.ts";
 import type { Result } from "../../src/result.ts";
 import { ok } from "../../src/result.ts";
 import { coldRequestsOf, halfColdOf } from "../../src/usage/cost-estimate.ts";
-import { PACKED_WIDTH, addPackedAt, requestsAt, seriesAt } from "../../src/usage/packed-sums.ts";
+import { addDistributions, noDistributions, unpackDistributions } from "../../src/usage/distributions.ts";
+import {
+  PACKED_WIDTH,
+  addPackedAt,
+  parseSeriesDistributions,
+  requestsAt,
+  seriesAt,
+} from "../../src/usage/packed-sums.ts";
 import type { UsageFilters, UsagePart, UsagePoint, UsageQuery, UsageQueryError } from "../../src/usage/query.ts";
 import { mergePoints, tooManyPoints } from "../../src/usage/query.ts";
 import { GRANULARITY_SECONDS, HOUR_SECONDS, emptySums } from "../../src/usage/rollup.ts";
@@ -31,18 +38,19 @@ type Point = { -readonly [K in keyof UsagePoint]: UsagePoint[K] };
 function sumSegments(
   sql: SqlStorage,
   segments: readonly Segment[],
-  query: Pick<UsageQuery, "granularity" | "groupBy" | "filters">,
+  query: Pick<UsageQuery, "granularity" | "groupBy" | "filters" | "distributions">,
   most: number,
 ): readonly UsagePoint[] | null {
   const seconds = GRANULARITY_SECONDS[query.granularity];
   const groups = seriesGroups(sql, query.groupBy, query.filters);
-  const places = placesIn(query.filters);
+  const { distributions: spread = false } = query;
+  const reading = { places: placesIn(query.filters), distributions: spread };
   const points: Point[] = [];
   /** By start, then by number of the group. */
   const byStart = new Map<number, Map<number, Point>>();
   for (const segment of segments) {
     const halfCold = halfColdOf(segment.table);
-    for (const { bucket, packed } of readParts(sql, segment, places)) {
+    for (const { bucket, packed, distributions } of readParts(sql, segment, reading)) {
       groups.learn(packed);
       const start = bucket - (bucket % seconds);
       let ofStart = byStart.get(start);
@@ -53,12 +61,17 @@ function sumSegments(
         let point = ofStart.get(group);
         if (point === undefined) {
           if (points.length === most) return null;
-          point = { start, group: groups.valuesOf(group), sums: emptySums(), coldRequests: 0 };
+          const own = spread ? { distributions: noDistributions() } : {};
+          point = { start, group: groups.valuesOf(group), sums: emptySums(), coldRequests: 0, ...own };
           ofStart.set(group, point);
           points.push(point);
         }
         addPackedAt(point.sums, packed, at);
         point.coldRequests += coldRequestsOf(requestsAt(packed, at), halfCold);
+      }
+      for (const [series, of] of parseSeriesDistributions(distributions)) {
+        const into = ofStart.get(groups.groupOf(series) ?? -1)?.distributions;
+        if (into !== undefined) addDistributions(into, unpackDistributions(of));
       }
     }
   }

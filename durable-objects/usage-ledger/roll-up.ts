@@ -1,4 +1,4 @@
-import type { SeriesSums } from "../../src/usage/packed-sums.ts";
+import type { SeriesTallies } from "../../src/usage/packed-sums.ts";
 import { addPacked } from "../../src/usage/packed-sums.ts";
 import type { Granularity } from "../../src/usage/rollup.ts";
 import { DAY_SECONDS, GRANULARITY_SECONDS, HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
@@ -61,9 +61,12 @@ function sumUp(sql: SqlStorage, { from: table, into, mark, until }: Step): numbe
   const seconds = GRANULARITY_SECONDS[into];
   let rowsWritten = 0;
   for (const bucket of coarserBuckets(sql, { table, from, to: until }, seconds)) {
-    const sums: SeriesSums = new Map();
-    for (const { packed } of readParts(sql, { table, from: bucket, to: bucket + seconds })) addPacked(sums, packed);
-    rowsWritten += addToBucket(sql, into, bucket, { sums, places: placesOf(sql, [...sums.keys()]) });
+    const tallies: SeriesTallies = new Map();
+    const segment = { table, from: bucket, to: bucket + seconds };
+    for (const { packed, distributions } of readParts(sql, segment, { distributions: true })) {
+      addPacked(tallies, packed, distributions);
+    }
+    rowsWritten += addToBucket(sql, into, bucket, { tallies, places: placesOf(sql, [...tallies.keys()]) });
   }
   return rowsWritten + writeState(sql, mark, until);
 }

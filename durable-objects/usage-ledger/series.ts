@@ -103,8 +103,8 @@ function insertSeries(
 ): StoredSeries {
   const of = dimensionsIn(seriesKey);
   const inserted = sql.exec<{ id: number }>(
-    `INSERT INTO series (digest, key_id, lineage_id, owner, environment, route, status, code, country, seen)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+    `INSERT INTO series (digest, key_id, lineage_id, owner, environment, route, status, code, country, asn, upstream, seen)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
     digest,
     of.keyId,
     of.lineageId,
@@ -114,6 +114,8 @@ function insertSeries(
     of.status,
     of.code,
     of.country,
+    of.asn,
+    of.upstream,
     seen,
   );
   const { id } = inserted.one();

@@ -1,6 +1,6 @@
-import type { Granularity, MinuteSum } from "../../src/usage/rollup.ts";
-import { DAY_SECONDS, HOUR_SECONDS, addSums } from "../../src/usage/rollup.ts";
-import { sumsOf } from "../../src/usage/packed-sums.ts";
+import type { Granularity, MinuteSum, Tally } from "../../src/usage/rollup.ts";
+import { DAY_SECONDS, HOUR_SECONDS, addTally } from "../../src/usage/rollup.ts";
+import { tallyOf } from "../../src/usage/packed-sums.ts";
 import type { LedgerMarks } from "../../src/usage/segments.ts";
 import type { Addition } from "./packs.ts";
 import { addToBucket } from "./packs.ts";
@@ -47,12 +47,12 @@ export function writeSums(
 /** By start of the bucket. */
 type Additions = Map<number, Addition & { readonly places: Map<number, number> }>;
 
-function collect(into: Additions, bucket: number, { id, place }: Series, { sums }: Pick<MinuteSum, "sums">): void {
+function collect(into: Additions, bucket: number, { id, place }: Series, tally: Tally): void {
   let addition = into.get(bucket);
   if (addition === undefined) {
-    addition = { sums: new Map(), places: new Map() };
+    addition = { tallies: new Map(), places: new Map() };
     into.set(bucket, addition);
   }
-  addSums(sumsOf(addition.sums, id), sums);
+  addTally(tallyOf(addition.tallies, id), tally);
   addition.places.set(id, place);
 }

@@ -1,5 +1,6 @@
-import type { Sums } from "./rollup.ts";
-import { emptySums } from "./rollup.ts";
+import { packDistributions, type PackedDistributions, unpackDistributions } from "./distributions.ts";
+import type { Sums, Tally } from "./rollup.ts";
+import { addTally, emptySums, emptyTally } from "./rollup.ts";
 
 /**
  * Sums of many series in one text: the ledger keeps a row for a few hundred series of a minute (an hour, a day), because a written
@@ -7,15 +8,15 @@ import { emptySums } from "./rollup.ts";
  */
 
 /** By number of the series. */
-export type SeriesSums = Map<number, Sums>;
+export type SeriesTallies = Map<number, Tally>;
 
 /** One after the other: series, requests, allowed, cost, bytesIn, bytesOut, latencyMs. The refused are the rest of the requests. */
 export type Packed = readonly number[];
 export const PACKED_WIDTH = 7;
 
-export function packSums(sums: SeriesSums): string {
+export function packSums(tallies: SeriesTallies): string {
   const packed: number[] = [];
-  for (const [series, of] of sums) {
+  for (const [series, { sums: of }] of tallies) {
     packed.push(series, of.requests, of.allowed, of.cost, of.bytesIn, of.bytesOut, of.latencyMs);
   }
   return JSON.stringify(packed);
@@ -48,17 +49,35 @@ export function addPackedAt(into: Sums, packed: Packed, at: number): void {
   into.latencyMs += packed[at + 6] ?? 0;
 }
 
-/** Adds all of them, each to its series. */
-export function addPacked(into: SeriesSums, packed: Packed): void {
-  for (let at = 0; at < packed.length; at += PACKED_WIDTH) addPackedAt(sumsOf(into, seriesAt(packed, at)), packed, at);
+/** Beside the sums, in a text of their own: most questions are about sums. */
+type PackedSeries = readonly [series: number, distributions: PackedDistributions];
+
+export function packSeriesDistributions(tallies: SeriesTallies): string {
+  return JSON.stringify(
+    Array.from(tallies, ([series, { distributions }]): PackedSeries => [series, packDistributions(distributions)]),
+  );
 }
 
-/** Those of one series, from nothing where it is new. */
-export function sumsOf(sums: SeriesSums, series: number): Sums {
-  let found = sums.get(series);
+/** Adds all of them, each to its series. */
+export function addPacked(into: SeriesTallies, packed: Packed, distributions: string): void {
+  for (let at = 0; at < packed.length; at += PACKED_WIDTH)
+    addPackedAt(tallyOf(into, seriesAt(packed, at)).sums, packed, at);
+  for (const [series, of] of parseSeriesDistributions(distributions)) {
+    addTally(tallyOf(into, series), { sums: emptySums(), distributions: unpackDistributions(of) });
+  }
+}
+
+export function parseSeriesDistributions(text: string): readonly PackedSeries[] {
+  // Written by `packSeriesDistributions`, so its shape is known.
+  return JSON.parse(text) as readonly PackedSeries[];
+}
+
+/** That of one series, from nothing where it is new. */
+export function tallyOf(tallies: SeriesTallies, series: number): Tally {
+  let found = tallies.get(series);
   if (found === undefined) {
-    found = emptySums();
-    sums.set(series, found);
+    found = emptyTally();
+    tallies.set(series, found);
   }
   return found;
 }

@@ -16,6 +16,8 @@ export const MAX_ID_CHARACTERS = 64;
 export const MAX_TEXT_CHARACTERS = 1_024;
 /** Bytes or ms of one request: ten thousand such requests still sum exactly. */
 export const MAX_MEASURE = 1_000_000_000_000;
+/** RFC 6793: 32 bits. */
+const MAX_ASN = 0xffffffff;
 /** Clocks of the edge differ by far less. */
 const MAX_AHEAD_MS = 3_600_000;
 const DAY_MS = 86_400_000;
@@ -70,9 +72,13 @@ function isUsageEvent(value: unknown): value is UsageEvent {
     CODE.test(value["code"]) &&
     isCount(value["cost"], MAX_COST) &&
     isCount(value["latencyMs"], MAX_MEASURE) &&
+    isCount(value["authMs"], MAX_MEASURE) &&
+    isCountOrNull(value["upstreamMs"], MAX_MEASURE) &&
     isCount(value["bytesIn"], MAX_MEASURE) &&
     isCount(value["bytesOut"], MAX_MEASURE) &&
     isTextOrNull(value["country"], MAX_ID_CHARACTERS) &&
+    isCountOrNull(value["asn"], MAX_ASN) &&
+    isTextOrNull(value["clientIp"], MAX_ID_CHARACTERS) &&
     typeof value["degraded"] === "boolean" &&
     isTextOrAbsent(value["tokenId"], MAX_ID_CHARACTERS) &&
     isTextOrAbsent(value["mintedTokenId"], MAX_ID_CHARACTERS)
@@ -98,4 +104,8 @@ function isTextOrAbsent(value: unknown, most: number): value is string | undefin
 /** A whole number from 0 to `most`: sums of them stay exact. */
 function isCount(value: unknown, most: number): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= most;
+}
+
+function isCountOrNull(value: unknown, most: number): value is number | null {
+  return value === null || isCount(value, most);
 }

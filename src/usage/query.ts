@@ -2,6 +2,13 @@ import { MAX_USAGE_ROWS } from "../constants.ts";
 import type { Result } from "../result.ts";
 import { err, ok } from "../result.ts";
 import { estimateUsd } from "./cost-estimate.ts";
+import {
+  addDistributions,
+  type DistributionFigures,
+  type Distributions,
+  figuresIn,
+  noDistributions,
+} from "./distributions.ts";
 import type { Granularity, Sums } from "./rollup.ts";
 import { addSums, emptySums } from "./rollup.ts";
 
@@ -17,6 +24,8 @@ export const USAGE_DIMENSIONS = [
   "country",
   "environment",
   "lineage",
+  "asn",
+  "upstream",
 ] as const;
 export type UsageDimension = (typeof USAGE_DIMENSIONS)[number];
 
@@ -30,6 +39,8 @@ export interface UsageQuery {
   readonly granularity: Granularity;
   readonly groupBy: readonly UsageDimension[];
   readonly filters: UsageFilters;
+  /** Whether to tell how times and addresses are spread: some ten times as much to read. Default: not. */
+  readonly distributions?: boolean;
 }
 
 export interface UsageQueryError {
@@ -46,10 +57,12 @@ export interface UsagePoint {
   readonly sums: Sums;
   /** Of the requests, those that are priced as the first of a quiet key: see `cost-estimate.ts`. */
   readonly coldRequests: number;
+  /** Where they were asked for. */
+  readonly distributions?: Distributions;
 }
 
 /** The sums of a bucket, or of all of them. */
-interface UsageFigures {
+interface UsageFigures extends Partial<DistributionFigures> {
   readonly requests: number;
   readonly allowed: number;
   readonly refused: number;
@@ -107,7 +120,16 @@ export function readUsageQuery(params: URLSearchParams, now: number): Result<Usa
   if (!groupBy.ok) return groupBy;
   const filters = readFilters(params);
   if (!filters.ok) return filters;
-  return ok({ from, to, granularity, groupBy: groupBy.value, filters: filters.value });
+  const distributions = params.get("distributions") ?? "false";
+  if (distributions !== "true" && distributions !== "false") return refuse("distributions", "must be true or false");
+  return ok({
+    from,
+    to,
+    granularity,
+    groupBy: groupBy.value,
+    filters: filters.value,
+    distributions: distributions === "true",
+  });
 }
 
 function readGroups(params: URLSearchParams): Result<readonly UsageDimension[], UsageQueryError> {
@@ -161,11 +183,15 @@ export function mergePoints(lists: Iterable<readonly UsagePoint[]>): Result<read
       const name = JSON.stringify([point.start, point.group]);
       const known = merged.get(name);
       if (known === undefined) {
-        merged.set(name, { ...point, sums: { ...point.sums } });
+        const { distributions: of } = point;
+        const own = of === undefined ? {} : { distributions: { ...of } };
+        merged.set(name, { ...point, sums: { ...point.sums }, ...own });
         if (merged.size > MAX_USAGE_ROWS) return tooManyPoints();
       } else {
         addSums(known.sums, point.sums);
         known.coldRequests += point.coldRequests;
+        if (known.distributions !== undefined && point.distributions !== undefined)
+          addDistributions(known.distributions, point.distributions);
       }
     }
   }
@@ -191,17 +217,22 @@ function compareGroups(a: UsagePoint["group"], b: UsagePoint["group"]): number {
 }
 
 /** The contract's form of what the shards gave. */
-export function toUsageAnswer(query: Pick<UsageQuery, "groupBy" | "granularity">, part: UsagePart): UsageAnswer {
+export function toUsageAnswer(
+  query: Pick<UsageQuery, "groupBy" | "granularity" | "distributions">,
+  part: UsagePart,
+): UsageAnswer {
   const totals = emptySums();
+  const overall = query.distributions === true ? noDistributions() : undefined;
   let coldRequests = 0;
   const series = part.points.map((point) => {
     addSums(totals, point.sums);
     coldRequests += point.coldRequests;
+    if (overall !== undefined && point.distributions !== undefined) addDistributions(overall, point.distributions);
     const group = Object.fromEntries(query.groupBy.map((name, index) => [name, point.group[index] ?? null]));
     return {
       start: new Date(point.start * 1_000).toISOString(),
       ...group,
-      ...figuresOf(point.sums, point.coldRequests),
+      ...figuresOf(point),
     };
   });
   return {
@@ -209,15 +240,20 @@ export function toUsageAnswer(query: Pick<UsageQuery, "groupBy" | "granularity">
     to: new Date(part.to).toISOString(),
     granularity: query.granularity,
     series,
-    totals: figuresOf(totals, coldRequests),
+    totals: figuresOf({ sums: totals, coldRequests, distributions: overall }),
   };
 }
 
-function figuresOf(sums: Sums, coldRequests: number): UsageFigures {
+function figuresOf({
+  sums,
+  coldRequests,
+  distributions,
+}: Pick<UsagePoint, "sums" | "coldRequests"> & { readonly distributions?: Distributions | undefined }): UsageFigures {
   const { latencyMs, ...rest } = sums;
   return {
     ...rest,
     averageLatencyMs: sums.requests === 0 ? null : Math.round((latencyMs / sums.requests) * 10) / 10,
     estimatedCostUsd: estimateUsd(sums.requests, coldRequests),
+    ...(distributions === undefined ? {} : figuresIn(distributions)),
   };
 }

@@ -1,3 +1,4 @@
+import { addDistributions, addEventTo, type Distributions, noDistributions } from "./distributions.ts";
 import type { UsageEvent } from "./event.ts";
 
 /** How events become sums. Pure: the ledger writes what comes out of here, the tests compare with it. */
@@ -24,6 +25,8 @@ interface Dimensions {
   readonly status: number;
   readonly code: string;
   readonly country: string | null;
+  readonly asn: number | null;
+  readonly upstream: string | null;
 }
 
 /** Sums of a set of events. `latencyMs` is a sum, like the rest. */
@@ -37,13 +40,27 @@ export interface Sums {
   latencyMs: number;
 }
 
-export interface MinuteSum {
+/** What is known of a set of events. */
+export interface Tally {
+  readonly sums: Sums;
+  readonly distributions: Distributions;
+}
+
+export interface MinuteSum extends Tally {
   /** Start of the minute, epoch seconds. */
   readonly minute: number;
   /** Text of the dimensions: equal for equal dimensions, different for different ones. */
   readonly seriesKey: string;
   readonly dimensions: Dimensions;
-  readonly sums: Sums;
+}
+
+export function emptyTally(): Tally {
+  return { sums: emptySums(), distributions: noDistributions() };
+}
+
+export function addTally(into: Tally, other: Tally): void {
+  addSums(into.sums, other.sums);
+  addDistributions(into.distributions, other.distributions);
 }
 
 export function emptySums(): Sums {
@@ -81,17 +98,22 @@ function dimensionsOf(event: UsageEvent): Dimensions {
     status: event.status,
     code: event.code,
     country: event.country,
+    asn: event.asn,
+    upstream: event.upstream,
   };
 }
 
 function seriesKeyOf(of: Dimensions): string {
-  return JSON.stringify([of.keyId, of.lineageId, of.owner, of.environment, of.route, of.status, of.code, of.country]);
+  const { keyId, lineageId, owner, environment, route, status, code, country, asn, upstream } = of;
+  return JSON.stringify([keyId, lineageId, owner, environment, route, status, code, country, asn, upstream]);
 }
 
-/** The dimensions that a `seriesKey` is the text of. */
+/** The dimensions that a `seriesKey` is the text of. Older versions knew no networks and no upstreams. */
 export function dimensionsIn(seriesKey: string): Dimensions {
   // Written by `seriesKeyOf` alone, so its shape is known.
-  const [keyId, lineageId, owner, environment, route, status, code, country] = JSON.parse(seriesKey) as readonly [
+  const [keyId, lineageId, owner, environment, route, status, code, country, asn = null, upstream = null] = JSON.parse(
+    seriesKey,
+  ) as readonly [
     string | null,
     string | null,
     string | null,
@@ -100,8 +122,10 @@ export function dimensionsIn(seriesKey: string): Dimensions {
     number,
     string,
     string | null,
+    (number | null)?,
+    (string | null)?,
   ];
-  return { keyId, lineageId, owner, environment, route, status, code, country };
+  return { keyId, lineageId, owner, environment, route, status, code, country, asn, upstream };
 }
 
 /** Adds events to sums by minute and dimensions: rows written follow distinct groups, not events. */
@@ -113,10 +137,11 @@ export function sumByMinute(events: Iterable<UsageEvent>, into = new Map<string,
     const groupKey = `${minute}${seriesKey}`;
     let group = into.get(groupKey);
     if (group === undefined) {
-      group = { minute, seriesKey, dimensions, sums: emptySums() };
+      group = { minute, seriesKey, dimensions, ...emptyTally() };
       into.set(groupKey, group);
     }
     addEvent(group.sums, event);
+    addEventTo(group.distributions, event);
   }
   return into;
 }

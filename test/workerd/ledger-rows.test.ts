@@ -184,7 +184,7 @@ describe("rows of one minute", () => {
       expect(Math.max(...sizes)).toBeLessThanOrEqual(512);
       expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(rounds * 251);
       expect(all.length).toBeLessThanOrEqual(16);
-      const one = [...readParts(sql, { table: "minute", from: 0, to: START }, [placesOfKey("key_700")])];
+      const one = [...readParts(sql, { table: "minute", from: 0, to: START }, { places: [placesOfKey("key_700")] })];
       expect(one.length).toBe(1);
     });
   });
