@@ -107,8 +107,8 @@ function inRows(groups: readonly MinuteSum[]): readonly StoredEntry["g"][] {
   const rows: StoredGroup[][] = [[]];
   let characters = 0;
   for (const group of groups) {
-    // At most: a text of JSON within JSON has its quotes escaped, and a number has 16 digits.
-    characters += 2 * group.seriesKey.length + 16 * (12 + weightOf(group.distributions));
+    // At most: a text of JSON within JSON has its quotes escaped, a sum has 16 digits, a bin and its count some 6 each.
+    characters += 2 * group.seriesKey.length + 172 + 6 * weightOf(group.distributions);
     if (characters > CHARACTERS_PER_ROW) {
       rows.push([]);
       characters = 0;

@@ -81,7 +81,7 @@ function cutWhereLarge<K, V>(store: RowStore<K, V>, row: PlacedRow<K, V>): reado
   for (const { place, key, value } of inOrder) {
     const last = rows.at(-1);
     const added = weigh(value);
-    if (last !== undefined && (last.weight + added <= each || place === before)) {
+    if (last !== undefined && (last.weight < each || place === before)) {
       last.things.set(key, value);
       last.weight += added;
     } else {

@@ -18,7 +18,11 @@ import {
 } from "../../src/usage/distributions.ts";
 import { addValue, countIn, mergeSketches, quantile, type Sketch, SKETCH_ERROR } from "../../src/usage/sketch.ts";
 
-const anyMs = fc.oneof(fc.integer({ min: 0, max: 50 }), fc.integer({ min: 0, max: 60_000 }), fc.integer({ min: 0, max: 1e12 }));
+const anyMs = fc.oneof(
+  fc.integer({ min: 0, max: 50 }),
+  fc.integer({ min: 0, max: 60_000 }),
+  fc.integer({ min: 0, max: 1e12 }),
+);
 
 function sketchOf(values: readonly number[]): Sketch {
   const sketch: Sketch = [];

@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ledgerByName } from "../../durable-objects/usage-ledger/client.ts";
+import { addEventTo, type Distributions, figuresIn, noDistributions } from "../../src/usage/distributions.ts";
 import type { UsageEvent } from "../../src/usage/event.ts";
 import type { UsageQuery } from "../../src/usage/query.ts";
 import { GRANULARITY_SECONDS, isAllowed } from "../../src/usage/rollup.ts";
@@ -34,6 +35,10 @@ const anyStep = fc.oneof(
       key: fc.constantFrom("key_a", "key_b"),
       code: fc.constantFrom("allowed", "rate_limited"),
       cost: fc.integer({ min: 0, max: 50 }),
+      latencyMs: fc.integer({ min: 0, max: 60_000 }),
+      upstreamMs: fc.option(fc.integer({ min: 0, max: 60_000 })),
+      clientIp: fc.option(fc.constantFrom("192.0.2.1", "192.0.2.2", "2001:db8::1")),
+      asn: fc.constantFrom(64_500, null),
     }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: "again" as const }) },
@@ -67,9 +72,8 @@ test("whatever the order of events, repeats, evictions and alarms, each answer i
           if (step.kind === "alarm") await runDurableObjectAlarm(stub);
           if (step.kind === "again" && last !== null) await ledger.ingest([last]);
           if (step.kind === "events") {
-            const fresh = step.late.map((late) =>
-              usageEvent({ time: now - late, keyId: step.key, code: step.code, cost: step.cost }),
-            );
+            const { kind: _kind, late: lates, key: keyId, ...of } = step;
+            const fresh = lates.map((late) => usageEvent({ ...of, keyId, time: now - late }));
             last = usageBatch(fresh, now);
             events.push(...fresh);
             await ledger.ingest([{ batchId: last.batchId, events: fresh }]);
@@ -79,11 +83,16 @@ test("whatever the order of events, repeats, evictions and alarms, each answer i
         // Within the retention of minutes, where every answer is exact to the minute.
         const from = now - Math.max(a, b) * MINUTE;
         const to = now - Math.min(a, b) * MINUTE + MINUTE;
-        const query: UsageQuery = { from, to, granularity, groupBy: ["key"], filters: {} };
+        const query: UsageQuery = { from, to, granularity, groupBy: ["key"], filters: {}, distributions: true };
         const answer = await ledger.query(query);
         if (!answer.ok) throw new Error(answer.error.detail);
         // What is priced as cold depends on the table that answers.
-        const points = answer.value.points.map(({ start, group, sums }) => ({ start, group, sums }));
+        const points = answer.value.points.map(({ start, group, sums, distributions }) => ({
+          start,
+          group,
+          sums,
+          figures: figuresIn(distributions ?? noDistributions()),
+        }));
         expect(points).toEqual(bruteForce(events, answer.value.from, answer.value.to, query));
         expect(answer.value.from).toBe(Math.floor(from / MINUTE) * MINUTE);
         expect(answer.value.to).toBe(Math.ceil(to / MINUTE) * MINUTE);
@@ -97,9 +106,16 @@ test("whatever the order of events, repeats, evictions and alarms, each answer i
   );
 });
 
+interface Counted {
+  readonly start: number;
+  readonly group: readonly (string | null)[];
+  readonly sums: Record<string, number>;
+  readonly distributions: Distributions;
+}
+
 function bruteForce(events: readonly UsageEvent[], from: number, to: number, query: UsageQuery) {
   const seconds = GRANULARITY_SECONDS[query.granularity];
-  const points = new Map<string, { start: number; group: readonly (string | null)[]; sums: Record<string, number> }>();
+  const points = new Map<string, Counted>();
   for (const event of events) {
     if (event.time < from || event.time >= to) continue;
     const start = Math.floor(event.time / 1_000 / seconds) * seconds;
@@ -107,6 +123,7 @@ function bruteForce(events: readonly UsageEvent[], from: number, to: number, que
       start,
       group: [event.keyId],
       sums: { requests: 0, allowed: 0, refused: 0, cost: 0, bytesIn: 0, bytesOut: 0, latencyMs: 0 },
+      distributions: noDistributions(),
     };
     const add = (field: string, value: number) => {
       point.sums[field] = (point.sums[field] ?? 0) + value;
@@ -117,9 +134,10 @@ function bruteForce(events: readonly UsageEvent[], from: number, to: number, que
     add("bytesIn", event.bytesIn);
     add("bytesOut", event.bytesOut);
     add("latencyMs", event.latencyMs);
+    addEventTo(point.distributions, event);
     points.set(`${start} ${event.keyId}`, point);
   }
-  return [...points.values()].toSorted(
-    (a, b) => a.start - b.start || (String(a.group[0]) < String(b.group[0]) ? -1 : 1),
-  );
+  return [...points.values()]
+    .toSorted((a, b) => a.start - b.start || (String(a.group[0]) < String(b.group[0]) ? -1 : 1))
+    .map(({ distributions, ...point }) => ({ ...point, figures: figuresIn(distributions) }));
 }
