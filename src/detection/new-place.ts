@@ -1,0 +1,104 @@
+import type { Finding } from "./finding.ts";
+import type { PlaceLevel } from "./known-places.ts";
+import { PLACE_LEVELS, newBetween } from "./known-places.ts";
+import { LEAST_USUAL } from "./profile.ts";
+import type { KeyHour, PlaceCount } from "./rows.ts";
+import { DAY_HOURS, HOUR_SECONDS, WEEK_HOURS } from "./rows.ts";
+import type { NewPlaceThresholds } from "./thresholds.ts";
+import type { KeyView } from "./view.ts";
+import { findingOf, isNewPlace, lastHours, presentOf } from "./view.ts";
+
+/**
+ * A country, a provider or a network from which the key was never used, while it goes on being used where it always was: two places at
+ * once. A key that moved, or whose owner travels, leaves the old place; a key that meets new places all the time is not judged.
+ */
+export function detectNewPlace(view: KeyView): Finding | null {
+  const present = presentOf(view);
+  const wanted = view.thresholds.newPlace;
+  if (present === null || view.profile.historyHours < wanted.historyHours) return null;
+  const rows = lastHours(view, DAY_HOURS);
+  for (const level of PLACE_LEVELS) {
+    if (goesAround(view, level, present.hour)) continue;
+    const seen = seenAt(view, rows, level);
+    if (seen.place !== null && isEnough(seen, level, wanted) && usualGoesOn(seen, wanted)) {
+      return findingOf("new_place", view.facts, {
+        severity: level === "network" ? "notice" : "ticket",
+        evidence: {
+          level: PLACE_LEVELS.indexOf(level),
+          requests: seen.fromNew,
+          hours: seen.hours,
+          fromKnown: seen.fromKnown,
+          usual: Math.round(seen.usual),
+        },
+        place: seen.place,
+        since: seen.since,
+        until: present.row.hour + HOUR_SECONDS,
+      });
+    }
+  }
+  return null;
+}
+
+/** Whether it met more new ones lately than a key that stays where it is, after the first three weeks in which all are new. */
+function goesAround({ history, places, thresholds }: KeyView, level: PlaceLevel, hour: number): boolean {
+  const lately = hour - 4 * WEEK_HOURS;
+  if (places.forgot[level] >= lately) return true;
+  const from = Math.max(lately, history.since + 2 * WEEK_HOURS);
+  return newBetween(places, level, from, hour - DAY_HOURS + 1) > thresholds.newPlace.mostNewBefore;
+}
+
+interface Seen {
+  readonly place: PlaceCount | null;
+  readonly fromNew: number;
+  readonly fromKnown: number;
+  /** Of the hours since the place appeared. */
+  readonly usual: number;
+  readonly hours: number;
+  /** Epoch seconds. */
+  readonly since: number;
+}
+
+function seenAt(view: KeyView, rows: readonly KeyHour[], level: PlaceLevel): Seen {
+  const hour = (rows.at(-1)?.hour ?? 0) / HOUR_SECONDS;
+  const isNew = (place: PlaceCount): boolean => isNewPlace(view, place, hour, level);
+  const first = rows.findIndex(({ places }) => places.some(isNew));
+  if (first < 0) return { place: null, fromNew: 0, fromKnown: 0, usual: 0, hours: 0, since: 0 };
+  const { requests: week, level: times } = view.profile;
+  let largest: PlaceCount | null = null;
+  let fromNew = 0;
+  let fromKnown = 0;
+  let usual = 0;
+  for (const row of rows.slice(first)) {
+    usual += (week[(row.hour / HOUR_SECONDS) % WEEK_HOURS] ?? 0) * times;
+    for (const place of row.places) {
+      if (!isNew(place)) {
+        fromKnown += place.requests;
+        continue;
+      }
+      fromNew += place.requests;
+      if (largest === null || place.requests > largest.requests) largest = place;
+    }
+  }
+  return { place: largest, fromNew, fromKnown, usual, hours: rows.length - first, since: rows[first]?.hour ?? 0 };
+}
+
+function isEnough({ fromNew, fromKnown, usual }: Seen, level: PlaceLevel, wanted: NewPlaceThresholds): boolean {
+  switch (level) {
+    case "country":
+      return fromNew >= wanted.leastFromCountry;
+    case "asn":
+      return fromNew >= wanted.leastFromProvider;
+    case "network":
+      return (
+        fromNew >= wanted.leastFromNetwork &&
+        fromNew >= wanted.networkShare * usual &&
+        fromNew + fromKnown >= (1 + wanted.networkShare) * usual
+      );
+  }
+}
+
+/** In its quiet hours nothing can be said of that for up to a day, unless far more comes than ever did. */
+function usualGoesOn({ fromNew, fromKnown, usual, hours }: Seen, wanted: NewPlaceThresholds): boolean {
+  if (usual >= 2 * LEAST_USUAL && hours >= 3) return fromKnown >= wanted.usualGoesOn * usual;
+  return hours >= DAY_HOURS - 1 || fromNew >= 10 * Math.max(LEAST_USUAL, usual);
+}
