@@ -9,6 +9,8 @@ import { hourOf, minutesOf } from "../traffic/hours.ts";
 
 /** A key's life in front of the detectors, as a Durable Object would lead it: an hour at a time, minutes where there is something in them. */
 
+/** An hour with fewer has no burst in it, nor half of one. */
+const LEAST_FAILURES = 12;
 /** How often the detectors of minutes are asked. */
 const STEP_MINUTES = 5;
 
@@ -19,7 +21,7 @@ export function runKey(key: TrafficKey, hours: number, thresholds: Thresholds): 
   let wasBad = false;
   for (let hour = key.start; hour < key.start + hours; hour++) {
     const { isHigh, ...sums } = hourOf(key, hour);
-    const isBad = sums.failures >= thresholds.authFailures.least / 2 || sums.errors >= thresholds.errorJump.least / 2;
+    const isBad = sums.failures >= LEAST_FAILURES || sums.errors >= thresholds.errorJump.least / 2;
     // Nobody reads the minutes of an hour in which there is nothing to be found.
     const minutes = isHigh || isBad || wasBad ? minutesOf(key, hour) : [];
     const row: KeyHour = {

@@ -25,7 +25,7 @@ export const CHANGE_RATES = {
   deploy: 0.03,
   /** A campaign, a launch, a sale: 2.5 times for hours or days; one in 70 is past 6 times. */
   campaign: 0.02,
-  /** Somebody works off a backlog at a fixed rate, mostly just below the limit, for 1 to 20 hours. */
+  /** Somebody works off a backlog at a fixed rate, mostly just below the limit, for 5 hours, one in 25 for more than 20. */
   backfill: 0.01,
   /** A new job at night, there to stay. */
   nightJob: 0.004,
@@ -74,7 +74,8 @@ export function changesOf(subject: Subject, draws: Draws, start: number, hours: 
     ...lasting(at, draws.logNormal(10, 0.8)),
     factor: Math.max(1.2, draws.logNormal(2.5, 0.4)),
   }));
-  happen(R.nightJob, (at) => ({ kind: "night_job", since: at, until: end, factor: draws.between(0.2, 2) }));
+  const rests = subject.shape === "idle" || subject.shape === "quarterly";
+  happen(rests ? 0 : R.nightJob, (at) => ({ kind: "night_job", since: at, until: end, factor: draws.between(0.2, 2) }));
   happen(R.scopeMistake, (at) => ({
     kind: "failures",
     ...lasting(at, 1),
@@ -95,7 +96,7 @@ export function changesOf(subject: Subject, draws: Draws, start: number, hours: 
   }));
   happen(R.backfill, (at) => ({
     kind: "backfill",
-    ...lasting(at, Math.min(20, draws.logNormal(5, 0.8))),
+    ...lasting(at, Math.min(72, draws.logNormal(5, 0.8))),
     level: draws.between(0.5, 0.95),
     site: draws.chance(0.2) ? neighbour(subject.home, draws) : null,
   }));

@@ -152,7 +152,7 @@ function perHourOf(shape: Shape, draws: Draws): number {
     case "quarterly":
       return draws.logNormal(80, 1.2);
     case "idle":
-      return 0;
+      return draws.logNormal(30, 0.8);
     case "mobile":
       return draws.logNormal(1_500, 1.2);
     case "business":

@@ -52,7 +52,7 @@ export function flowsOf(key: TrafficKey, hour: number): readonly Flow[] {
       to: Math.min(60, from + length),
     });
   }
-  if (key.failuresPerHour > 0 && key.perHour > 0) {
+  if (key.failuresPerHour > 0 && usual > 0) {
     flows.push({ ...ORDINARY, requests: draws.poisson(key.failuresPerHour), failures: 1 });
   }
   addBlip(key, hour, flows, mean);
@@ -149,7 +149,7 @@ function addChange(key: TrafficKey, hour: number, change: Change, { flows, mean,
       return;
     }
     case "failures":
-      if (key.perHour > 0) {
+      if (mean > 0) {
         flows.push({ ...ORDINARY, requests: draws.poisson(change.perHour), to: change.minutes, failures: 1 });
       }
       return;

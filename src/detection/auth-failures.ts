@@ -4,9 +4,22 @@ import type { MinuteView } from "./view.ts";
 import { findingOf } from "./view.ts";
 
 /** A burst of 401 and 403 of one key: a client with a dead key, or somebody who tries what it may do. */
-export function detectAuthFailures({ facts, minutes, profile, thresholds }: MinuteView): Finding | null {
-  const { historyHours, windowMinutes, least, ratio, share } = thresholds.authFailures;
-  if (profile.historyHours < historyHours) return null;
+export function detectAuthFailures(view: MinuteView): Finding | null {
+  const { historyHours, windows } = view.thresholds.authFailures;
+  if (view.profile.historyHours < historyHours) return null;
+  for (const window of windows) {
+    const finding = burstIn(view, window.minutes, window.least);
+    if (finding !== null) return finding;
+  }
+  return null;
+}
+
+function burstIn(
+  { facts, minutes, profile, thresholds }: MinuteView,
+  windowMinutes: number,
+  least: number,
+): Finding | null {
+  const { ratio, share } = thresholds.authFailures;
   const rows = lastMinutes(minutes, windowMinutes);
   let failures = 0;
   let requests = 0;

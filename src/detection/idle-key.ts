@@ -10,7 +10,7 @@ import { findingOf, lastHours, presentOf } from "./view.ts";
  */
 export function detectIdleKey(view: KeyView): Finding | null {
   const { history, facts } = view;
-  const { silenceHours, overOwnLongest, least, knownShare } = view.thresholds.idle;
+  const { silenceHours, overOwnLongest, least, knownShare, overOwnLargest } = view.thresholds.idle;
   const present = presentOf(view);
   if (present === null || history.lastUsed < 0 || present.row.requests === 0) return null;
   const { hour } = present;
@@ -23,13 +23,17 @@ export function detectIdleKey(view: KeyView): Finding | null {
   if (silence < silenceHours || silence < overOwnLongest * before) return null;
   const wokeAt = wakesNow ? hour : history.wokeAt;
   let requests = 0;
+  let most = 0;
   let known = 0;
   for (const row of lastHours(view, DAY_HOURS)) {
     if (row.hour < wokeAt * HOUR_SECONDS) continue;
     requests += row.requests;
+    most = Math.max(most, row.requests);
     for (const place of row.places) if (wasThere(view.places, "network", place, wokeAt)) known += place.requests;
   }
-  if (requests < least || known >= knownShare * requests) return null;
+  // The history may hold the waking's first hours already: they are no measure of it.
+  const largest = wakesNow ? history.largest : history.largestBefore;
+  if (requests < least || (known >= knownShare * requests && most < overOwnLargest * largest)) return null;
   return findingOf("idle_key_woke", facts, {
     severity: "ticket",
     evidence: {
@@ -37,6 +41,8 @@ export function detectIdleKey(view: KeyView): Finding | null {
       silentDays: silence / DAY_HOURS,
       longestSilentDaysBefore: before / DAY_HOURS,
       fromKnownNetworks: known,
+      largestHour: most,
+      largestHourBefore: largest,
     },
     place: present.row.places[0] ?? null,
     since: wokeAt * HOUR_SECONDS,

@@ -23,6 +23,9 @@ export interface KeyHistory {
   wokeAt: number;
   silence: number;
   longestSilence: number;
+  /** Requests of the largest hour ever, and of the largest one before it last woke. */
+  largest: number;
+  largestBefore: number;
   /** By hour modulo `HISTORY_HOURS`, in the codes of `small-number.ts`. */
   readonly requests: Uint16Array;
   readonly cost: Uint16Array;
@@ -40,6 +43,8 @@ export function emptyHistory(): KeyHistory {
     wokeAt: -1,
     silence: 0,
     longestSilence: 0,
+    largest: 0,
+    largestBefore: 0,
     requests: new Uint16Array(HISTORY_HOURS),
     cost: new Uint16Array(HISTORY_HOURS),
     failures: new Uint8Array(HISTORY_HOURS),
@@ -78,6 +83,7 @@ export function absorbHour(history: KeyHistory, row: KeyHour): void {
   history.errors[at] = toByte(row.errors);
   history.flat[at] = row.flatNearLimit ? 1 : 0;
   if (row.requests > 0) noteUse(history, hour);
+  history.largest = Math.max(history.largest, row.requests);
 }
 
 /** Hours went by without a row: they were empty. */
@@ -103,6 +109,7 @@ function noteUse(history: KeyHistory, hour: number): void {
     history.longestSilence = Math.max(history.longestSilence, history.silence);
     history.silence = silence;
     history.wokeAt = hour;
+    history.largestBefore = history.largest;
   }
   history.lastUsed = hour;
 }
@@ -117,8 +124,10 @@ export function mergeHistories(a: KeyHistory, b: KeyHistory): KeyHistory {
   merged.since = Math.min(a.since, b.since);
   merged.through = Math.max(a.through, b.through);
   merged.lastUsed = Math.max(a.lastUsed, b.lastUsed);
+  merged.largest = Math.max(a.largest, b.largest);
   const [older, newer] = a.wokeAt <= b.wokeAt ? [a, b] : [b, a];
   merged.wokeAt = newer.wokeAt;
+  merged.largestBefore = a.wokeAt === b.wokeAt ? Math.min(a.largestBefore, b.largestBefore) : newer.largestBefore;
   merged.silence = a.wokeAt === b.wokeAt ? Math.min(a.silence, b.silence) : newer.silence;
   merged.longestSilence = Math.max(a.longestSilence, b.longestSilence, a.wokeAt === b.wokeAt ? 0 : older.silence);
   for (const from of [a, b]) {

@@ -16,11 +16,20 @@ export function detectNewPlace(view: KeyView): Finding | null {
   const present = presentOf(view);
   const wanted = view.thresholds.newPlace;
   if (present === null || view.profile.historyHours < wanted.historyHours) return null;
+  if (
+    view.profile.activeHours < wanted.activeHours ||
+    !present.row.places.some((place) => isNewPlace(view, place, present.hour, "network"))
+  )
+    return null;
   const rows = lastHours(view, DAY_HOURS);
   for (const level of PLACE_LEVELS) {
     if (goesAround(view, level, present.hour)) continue;
     const seen = seenAt(view, rows, level);
-    if (seen.place !== null && isEnough(seen, level, wanted) && usualGoesOn(seen, wanted)) {
+    if (
+      seen.place !== null &&
+      isEnough(seen, level, wanted) &&
+      usualGoesOn(view, seen, level === "network" ? wanted.hoursForNetwork : wanted.hours)
+    ) {
       return findingOf("new_place", view.facts, {
         severity: level === "network" ? "notice" : "ticket",
         evidence: {
@@ -39,8 +48,8 @@ export function detectNewPlace(view: KeyView): Finding | null {
   return null;
 }
 
-/** Whether it met more new ones lately than a key that stays where it is, after the first three weeks in which all are new. */
-function goesAround({ history, places, thresholds }: KeyView, level: PlaceLevel, hour: number): boolean {
+/** Whether the key met more new ones lately than a key that stays where it is, after the first three weeks in which all are new. */
+export function goesAround({ history, places, thresholds }: KeyView, level: PlaceLevel, hour: number): boolean {
   const lately = hour - 4 * WEEK_HOURS;
   if (places.forgot[level] >= lately) return true;
   const from = Math.max(lately, history.since + 2 * WEEK_HOURS);
@@ -53,33 +62,66 @@ interface Seen {
   readonly fromKnown: number;
   /** Of the hours since the place appeared. */
   readonly usual: number;
+  /** The last two of them alone. */
+  readonly lately: number;
+  readonly latelyUsual: number;
   readonly hours: number;
   /** Epoch seconds. */
   readonly since: number;
 }
 
+const NOTHING_SEEN: Seen = {
+  place: null,
+  fromNew: 0,
+  fromKnown: 0,
+  usual: 0,
+  lately: 0,
+  latelyUsual: 0,
+  hours: 0,
+  since: 0,
+};
+const LATELY_HOURS = 2;
+
 function seenAt(view: KeyView, rows: readonly KeyHour[], level: PlaceLevel): Seen {
   const hour = (rows.at(-1)?.hour ?? 0) / HOUR_SECONDS;
-  const isNew = (place: PlaceCount): boolean => isNewPlace(view, place, hour, level);
+  // A known network that a database puts into another country is not new.
+  const isNew = (place: PlaceCount): boolean =>
+    isNewPlace(view, place, hour, "network") && isNewPlace(view, place, hour, level);
   const first = rows.findIndex(({ places }) => places.some(isNew));
-  if (first < 0) return { place: null, fromNew: 0, fromKnown: 0, usual: 0, hours: 0, since: 0 };
+  if (first < 0) return NOTHING_SEEN;
   const { requests: week, level: times } = view.profile;
   let largest: PlaceCount | null = null;
   let fromNew = 0;
   let fromKnown = 0;
   let usual = 0;
-  for (const row of rows.slice(first)) {
-    usual += (week[(row.hour / HOUR_SECONDS) % WEEK_HOURS] ?? 0) * times;
+  let lately = 0;
+  let latelyUsual = 0;
+  for (const [at, row] of rows.entries()) {
+    if (at < first) continue;
+    const usualNow = (week[(row.hour / HOUR_SECONDS) % WEEK_HOURS] ?? 0) * times;
+    const isLate = at >= rows.length - LATELY_HOURS;
+    usual += usualNow;
+    if (isLate) latelyUsual += usualNow;
     for (const place of row.places) {
       if (!isNew(place)) {
         fromKnown += place.requests;
+        if (isLate) lately += place.requests;
         continue;
       }
       fromNew += place.requests;
       if (largest === null || place.requests > largest.requests) largest = place;
     }
   }
-  return { place: largest, fromNew, fromKnown, usual, hours: rows.length - first, since: rows[first]?.hour ?? 0 };
+  return {
+    place: largest,
+    fromNew,
+    fromKnown,
+    usual,
+    lately,
+    latelyUsual,
+    hours: rows.length - first,
+    since: rows[first]?.hour ?? 0,
+  };
 }
 
 function isEnough({ fromNew, fromKnown, usual }: Seen, level: PlaceLevel, wanted: NewPlaceThresholds): boolean {
@@ -97,8 +139,14 @@ function isEnough({ fromNew, fromKnown, usual }: Seen, level: PlaceLevel, wanted
   }
 }
 
+/** So many times its largest hour, hour after hour, is not what a key does that moved. */
+const TIMES_LARGEST = 3;
+
 /** In its quiet hours nothing can be said of that for up to a day, unless far more comes than ever did. */
-function usualGoesOn({ fromNew, fromKnown, usual, hours }: Seen, wanted: NewPlaceThresholds): boolean {
-  if (usual >= 2 * LEAST_USUAL && hours >= 3) return fromKnown >= wanted.usualGoesOn * usual;
-  return hours >= DAY_HOURS - 1 || fromNew >= 10 * Math.max(LEAST_USUAL, usual);
+function usualGoesOn({ profile, thresholds }: KeyView, seen: Seen, hoursWanted: number): boolean {
+  if (seen.fromNew >= TIMES_LARGEST * seen.hours * Math.max(LEAST_USUAL, profile.largest)) return true;
+  if (seen.hours < hoursWanted) return false;
+  const share = thresholds.newPlace.usualGoesOn;
+  if (seen.usual < 2 * LEAST_USUAL) return seen.hours >= DAY_HOURS - 1 && profile.busiest >= LEAST_USUAL;
+  return seen.fromKnown >= share * seen.usual && seen.lately >= (share / 2) * seen.latelyUsual;
 }

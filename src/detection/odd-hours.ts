@@ -4,7 +4,7 @@ import { HISTORY_HOURS, firstHour } from "./key-history.ts";
 import type { Profile } from "./profile.ts";
 import { DAY_HOURS, HOUR_SECONDS, WEEK_HOURS } from "./rows.ts";
 import { fromShort } from "./small-number.ts";
-import { median, quantile, robustSpread } from "./statistics.ts";
+import { median, robustSpread } from "./statistics.ts";
 import type { KeyView } from "./view.ts";
 import { findingOf } from "./view.ts";
 
@@ -13,99 +13,150 @@ import { findingOf } from "./view.ts";
  * both. Reads the history, so that it is asked once a day, at any hour, after the last one is noted.
  */
 export function detectOddHours(view: KeyView): Finding | null {
-  const { history, profile, facts } = view;
+  const { history, profile } = view;
   const wanted = view.thresholds.oddHours;
   if (profile.historyHours < wanted.historyHours) return null;
   const odd = oddHoursOf(profile);
-  if (odd === null) return null;
   const days = daysOf(history, profile, odd);
-  const [last, before] = days;
-  if (last === undefined || before === undefined) return null;
-  const past = days.slice(2).map(({ rise }) => rise);
+  for (const nights of wanted.nights) {
+    const finding = riseOver(view, days, nights);
+    if (finding !== null) return finding;
+  }
+  return null;
+}
+
+function riseOver({ history, facts, thresholds }: KeyView, days: readonly Day[], nights: number): Finding | null {
+  const wanted = thresholds.oddHours;
+  const past = days.slice(NOT_YET_PAST_NIGHTS).map(({ rise }) => rise);
+  const [last] = days;
+  if (last === undefined || past.length < LEAST_NIGHTS) return null;
   const usual = median(past);
-  const spread = Math.max(LEAST_SPREAD, robustSpread(past, usual));
-  const most = Math.max(...past);
-  const lastRise = last.rise - usual;
-  const both = (lastRise + before.rise - usual) / (Math.SQRT2 * spread);
-  const isAtOnce = lastRise >= Math.log(1 + wanted.riseAtOnce) && lastRise >= wanted.deviationsAtOnce * spread;
-  const isTwice =
-    Math.min(lastRise, before.rise - usual) >= Math.log(1 + wanted.rise) &&
-    both >= wanted.deviations &&
-    before.extra >= wanted.leastUnits;
+  const spread = Math.max(LEAST_SPREAD, robustSpread(past, usual)) / Math.sqrt(nights - 1);
+  const rise = withoutHighest(days, 0, nights) - usual;
+  let most = 0;
+  for (let at = NOT_YET_PAST_NIGHTS; at + nights <= days.length; at++) {
+    most = Math.max(most, withoutHighest(days, at, nights) - usual);
+  }
+  const deviations = rise / spread;
+  if (rise < Math.log(1 + wanted.rise) || rise < wanted.overOwnMost * most || deviations < wanted.deviations)
+    return null;
+  const extra = median(days.slice(0, nights).map((day) => day.extra));
   if (
-    (!isAtOnce && !isTwice) ||
-    last.extra < wanted.leastUnits ||
-    Math.min(last.rise, isTwice ? before.rise : last.rise) <= most
+    extra < wanted.leastUnits ||
+    extra < wanted.leastShare * median(days.slice(0, nights).map(({ usual: ofDay }) => ofDay))
   )
     return null;
   return findingOf("odd_hours_spend", facts, {
     severity: "ticket",
     evidence: {
-      rise: Math.exp(lastRise) - 1,
-      units: last.odd,
-      usualUnits: Math.round(last.oddUsual),
+      nights,
+      rise: Math.exp(rise) - 1,
+      unitsMore: Math.round(extra),
       hours: last.hours,
-      deviations: isTwice ? both : lastRise / spread,
-      largestRiseBefore: Math.exp(most - usual) - 1,
+      deviations,
+      largestRiseBefore: Math.exp(most) - 1,
     },
-    since: (history.through + 1 - (isTwice ? 2 : 1) * DAY_HOURS) * HOUR_SECONDS,
+    since: (history.through + 1 - nights * DAY_HOURS) * HOUR_SECONDS,
     until: (history.through + 1) * HOUR_SECONDS,
   });
 }
 
+/** Mean rise of some nights in a row, the highest left out: one night of work is no rise. */
+function withoutHighest(days: readonly Day[], from: number, nights: number): number {
+  const rises = days.slice(from, from + nights).map(({ rise }) => rise);
+  return (rises.reduce((sum, rise) => sum + rise, 0) - Math.max(...rises)) / (rises.length - 1);
+}
+
 /** Nights of machines can be alike to a tenth of a percent; a bar that low would be crossed by anything. */
 const LEAST_SPREAD = 0.03;
-/** Quiet is what has less than half of a busy hour. */
+/** What began a week ago may be what is looked for: it is no past to compare with. */
+const NOT_YET_PAST_NIGHTS = 7;
+/** Fewer nights have no usual. */
+const LEAST_NIGHTS = 15;
+/** A day of rest lowers the busy hours; the jobs of its night may go on. So much of a fall is taken for the whole key's. */
+const MOST_FALL = 0.25;
+/** The quietest hours of each day of the week … */
+const ODD_HOURS_A_DAY = 8;
+/** … where they have less than half of what the others have. */
 const QUIET_SHARE = 0.5;
+const LEAST_ODD_HOURS = 4;
 /** Units that are added to both sides, so that nearly empty nights have no rise. */
 const BALLAST_UNITS = 20;
 
-/** By hour of the week; `null` for a key whose hours are all alike, or nearly all quiet. */
-export function oddHoursOf({ cost }: Profile): readonly boolean[] | null {
-  const busy = quantile([...cost], 0.9);
-  const odd = Array.from(cost, (usual) => usual < QUIET_SHARE * busy);
-  const count = odd.filter(Boolean).length;
-  return busy > 0 && count >= WEEK_HOURS / 6 && count <= (WEEK_HOURS * 5) / 6 ? odd : null;
+/** By hour of the week (hours since the epoch modulo 168): whether it is one of the quietest of its day. Days without quiet hours have none. */
+export function oddHoursOf({ cost }: Profile): readonly boolean[] {
+  const odd = Array.from(cost, () => false);
+  for (let day = 0; day < WEEK_HOURS; day += DAY_HOURS) {
+    const hours = Array.from({ length: DAY_HOURS }, (_none, at) => day + at);
+    hours.sort((a, b) => (cost[a] ?? 0) - (cost[b] ?? 0));
+    const sum = (of: readonly number[]): number => of.reduce((total, hour) => total + (cost[hour] ?? 0), 0);
+    const quiet = hours.slice(0, ODD_HOURS_A_DAY);
+    const others = hours.slice(ODD_HOURS_A_DAY);
+    if (sum(quiet) / quiet.length >= (QUIET_SHARE * sum(others)) / others.length) continue;
+    for (const hour of quiet) odd[hour] = true;
+  }
+  return odd;
 }
 
 interface Day {
-  /** Logarithm: of the odd hours' rise, less that of the others where they rose too. */
+  /** Logarithm: of the odd hours' rise, less that of the others. */
   readonly rise: number;
   readonly odd: number;
-  readonly oddUsual: number;
+  /** Units above the usual, at the busy hours' level. */
   readonly extra: number;
+  /** Of the whole day. */
+  readonly usual: number;
   readonly hours: number;
 }
 
-/** The last days, each of 24 hours and ending with the last hour that is known; the newest first. Days with too few odd hours are left out. */
+interface DaySums {
+  odd: number;
+  oddUsual: number;
+  oddHours: number;
+  busy: number;
+  busyUsual: number;
+}
+
+/** The last days, each of 24 hours and ending with the last hour that is known; the newest first. Days with few odd hours are left out. */
 function daysOf(history: KeyHistory, profile: Profile, odd: readonly boolean[]): readonly Day[] {
-  const days: Day[] = [];
+  const sums: DaySums[] = [];
   const first = firstHour(history);
   for (let end = history.through; end - DAY_HOURS + 1 >= first; end -= DAY_HOURS) {
-    const sums = { odd: 0, oddUsual: 0, busy: 0, busyUsual: 0 };
-    let hours = 0;
-    for (let hour = end - DAY_HOURS + 1; hour <= end; hour++) {
-      const cost = fromShort(history.cost[hour % HISTORY_HOURS] ?? 0);
-      const usual = profile.cost[hour % WEEK_HOURS] ?? 0;
-      if (odd[hour % WEEK_HOURS] === true) {
-        sums.odd += cost;
-        sums.oddUsual += usual;
-        hours++;
-      } else {
-        sums.busy += cost;
-        sums.busyUsual += usual;
-      }
-    }
-    if (hours < DAY_HOURS / 6) continue;
-    const busyRise = Math.log((sums.busy + BALLAST_UNITS) / (sums.busyUsual + BALLAST_UNITS));
-    const rise = Math.log((sums.odd + BALLAST_UNITS) / (sums.oddUsual + BALLAST_UNITS)) - Math.max(0, busyRise);
-    days.push({
-      rise,
-      odd: sums.odd,
-      oddUsual: sums.oddUsual,
-      extra: sums.odd - sums.oddUsual * Math.exp(Math.max(0, busyRise)),
-      hours,
-    });
+    sums.push(sumDay(history, profile, odd, end));
   }
-  return days;
+  return sums.flatMap((day) => {
+    if (day.oddHours < LEAST_ODD_HOURS) return [];
+    const busy = Math.max(-MOST_FALL, riseOf(day.busy, day.busyUsual));
+    const rise = riseOf(day.odd, day.oddUsual) - busy;
+    return [
+      {
+        rise,
+        odd: day.odd,
+        extra: day.odd - day.oddUsual * Math.exp(busy),
+        usual: day.oddUsual + day.busyUsual,
+        hours: day.oddHours,
+      },
+    ];
+  });
+}
+
+function sumDay(history: KeyHistory, profile: Profile, odd: readonly boolean[], end: number): DaySums {
+  const sums: DaySums = { odd: 0, oddUsual: 0, oddHours: 0, busy: 0, busyUsual: 0 };
+  for (let hour = end - DAY_HOURS + 1; hour <= end; hour++) {
+    const cost = fromShort(history.cost[hour % HISTORY_HOURS] ?? 0);
+    const usual = profile.cost[hour % WEEK_HOURS] ?? 0;
+    if (odd[hour % WEEK_HOURS] === true) {
+      sums.odd += cost;
+      sums.oddUsual += usual;
+      sums.oddHours++;
+    } else {
+      sums.busy += cost;
+      sums.busyUsual += usual;
+    }
+  }
+  return sums;
+}
+
+function riseOf(units: number, usual: number): number {
+  return Math.log((units + BALLAST_UNITS) / (usual + BALLAST_UNITS));
 }

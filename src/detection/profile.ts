@@ -8,12 +8,18 @@ import { median, quantile } from "./statistics.ts";
 export interface Profile {
   /** Hours of history that it was read from. */
   readonly historyHours: number;
+  /** Of them, those with requests. */
+  readonly activeHours: number;
+  /** The usual of its busiest hour of the week. */
+  readonly busiest: number;
   /** Median over the weeks, by hour of the week (hours since the epoch modulo 168). */
   readonly requests: Float64Array;
   readonly cost: Float64Array;
   /** The last two days against these: a deploy that doubled the rate for good gives 2. */
   readonly level: number;
-  /** The most unusual hour in memory, the last day's left out: times its usual. */
+  /** Requests of the largest hour in memory, the last day's left out. */
+  readonly largest: number;
+  /** The most unusual two hours in a row in memory, the last day's left out: times their usual, the lesser of the two. */
   readonly worstRatio: number;
   /** What an hour in twenty exceeds. */
   readonly failuresPerHour: number;
@@ -35,10 +41,11 @@ export function readProfile(history: KeyHistory): Profile {
   const requests = usualWeek(history, history.requests);
   return {
     historyHours: hoursKnown(history),
+    busiest: Math.max(...requests),
     requests,
     cost: usualWeek(history, history.cost),
     level: levelOf(history, requests),
-    worstRatio: worstRatioOf(history, requests),
+    ...worstOf(history, requests),
     ...sharesOf(history),
   };
 }
@@ -75,31 +82,38 @@ function levelOf(history: KeyHistory, week: Float64Array): number {
   return ratios.length < LATELY_HOURS / 4 ? 1 : median(ratios);
 }
 
-function worstRatioOf(history: KeyHistory, week: Float64Array): number {
-  let worst = 1;
+function worstOf(history: KeyHistory, week: Float64Array): Pick<Profile, "largest" | "worstRatio"> {
+  let largest = 0;
+  let worstRatio = 1;
+  let before = 0;
   for (let hour = firstHour(history); hour <= history.through - LATELY_HOURS; hour++) {
     const requests = fromShort(history.requests[hour % HISTORY_HOURS] ?? 0);
-    if (requests <= LEAST_USUAL) continue;
-    worst = Math.max(worst, requests / Math.max(LEAST_USUAL, usualAround(week, hour)));
+    largest = Math.max(largest, requests);
+    const ratio = requests / Math.max(LEAST_USUAL, usualAround(week, hour));
+    worstRatio = Math.max(worstRatio, Math.min(ratio, before));
+    before = ratio;
   }
-  return worst;
+  return { largest, worstRatio };
 }
 
-function sharesOf(history: KeyHistory): Pick<Profile, "failuresPerHour" | "errorShare" | "flatShare"> {
+function sharesOf(history: KeyHistory): Pick<Profile, "activeHours" | "failuresPerHour" | "errorShare" | "flatShare"> {
   const failures: number[] = [];
   const shares: number[] = [];
   let flat = 0;
+  let activeHours = 0;
   let all = 0;
   for (let hour = firstHour(history); hour <= history.through; hour++) {
     const at = hour % HISTORY_HOURS;
     failures.push(fromByte(history.failures[at] ?? 0));
     const requests = fromShort(history.requests[at] ?? 0);
+    if (requests > 0) activeHours++;
     if (requests >= LEAST_FOR_SHARE) shares.push(fromByte(history.errors[at] ?? 0) / requests);
     if (hour > history.through - HABIT_HOURS) continue;
     flat += history.flat[at] ?? 0;
     all++;
   }
   return {
+    activeHours,
     failuresPerHour: failures.length === 0 ? 0 : quantile(failures, 0.95),
     errorShare: shares.length === 0 ? 0 : quantile(shares, 0.9),
     flatShare: all === 0 ? 0 : flat / all,

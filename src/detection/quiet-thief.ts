@@ -35,7 +35,8 @@ export function detectQuietThief(view: KeyView): Finding | null {
     }
   }
   const hoursWanted = hoursFor(fromNew, requests, wanted);
-  if (hours < hoursWanted) return null;
+  const shareOfLimit = cost / hours / 60 / facts.limitPerMinute;
+  if (hours < hoursWanted || shareOfLimit < wanted.nearLimitTogether) return null;
   return findingOf("quiet_thief", facts, {
     severity: hoursWanted === wanted.hoursFromKnownPlaces ? "notice" : "page",
     evidence: {
@@ -43,7 +44,7 @@ export function detectQuietThief(view: KeyView): Finding | null {
       hoursWanted,
       unitsPerMinute: cost / hours / 60,
       limitPerMinute: facts.limitPerMinute,
-      shareOfLimit: cost / hours / 60 / facts.limitPerMinute,
+      shareOfLimit,
       shareFromNewProviders: fromNew.asn / requests,
       shareFromNewNetworks: fromNew.network / requests,
       flatShareBefore: profile.flatShare,

@@ -1,28 +1,31 @@
 import type { Finding } from "./finding.ts";
+import { goesAround } from "./new-place.ts";
 import { LEAST_USUAL, usualRequests } from "./profile.ts";
+import type { KeyHour } from "./rows.ts";
 import { HOUR_SECONDS } from "./rows.ts";
 import type { KeyView } from "./view.ts";
 import { findingOf, isNewPlace, presentOf } from "./view.ts";
 
 /**
- * Many times the usual for this hour of the week: a leaked key that is used hard, or a client that runs away. Only ever more can make
- * it speak, so that the present hour may be judged before it is over.
+ * Many times the usual for this hour of the week: a leaked key that is used hard, or a client that runs away. From networks that are new
+ * to the key one hour says enough; from known ones it takes two in a row, as bursts are shorter, and they must not look like somebody
+ * who works off a backlog at a rate that he set himself. Only ever more can make it speak, so that the present hour may be judged before
+ * it is over.
  */
 export function detectSpike(view: KeyView): Finding | null {
   const { profile, thresholds } = view;
-  const { historyHours, ratio, ratioFromNewPlaces, overOwnWorst, leastExcess } = thresholds.spike;
+  const { historyHours, activeHours, ratio, ratioFromNewPlaces, overOwnWorst, leastExcess } = thresholds.spike;
   const present = presentOf(view);
-  if (present === null || profile.historyHours < historyHours) return null;
+  if (present === null || profile.historyHours < historyHours || profile.activeHours < activeHours) return null;
   const { row, hour } = present;
-  const usual = Math.max(LEAST_USUAL, usualRequests(profile, hour));
-  const excess = row.requests - usual;
-  if (excess < leastExcess) return null;
-  let fromNew = 0;
-  for (const place of row.places) if (isNewPlace(view, place, hour, "network")) fromNew += place.requests;
-  const isFromNew = fromNew >= excess / 2;
-  const wanted = Math.max(isFromNew ? ratioFromNewPlaces : ratio, overOwnWorst * profile.worstRatio);
+  // What comes from new networks is held to the hour itself; the rest to what the key is capable of.
+  const byHour = Math.max(LEAST_USUAL, usualRequests(profile, hour));
+  const isFromNew = fromNewPlaces(view, row, hour) >= Math.max(leastExcess, row.requests - byHour) / 2;
+  const usual = isFromNew ? byHour : usualFor(view, row);
+  const wanted = isFromNew ? ratioFromNewPlaces : Math.max(ratio, overOwnWorst * profile.worstRatio);
   const times = row.requests / usual;
-  if (times < wanted) return null;
+  if (row.requests - usual < leastExcess || times < wanted) return null;
+  if (!isFromNew && !isLasting(view, row, wanted)) return null;
   return findingOf("spike", view.facts, {
     severity: isFromNew || times >= 2 * wanted ? "page" : "ticket",
     evidence: {
@@ -30,11 +33,42 @@ export function detectSpike(view: KeyView): Finding | null {
       usual: Math.round(usual),
       times,
       timesWanted: wanted,
-      fromNewNetworks: fromNew,
+      fromNewPlaces: fromNewPlaces(view, row, hour),
       worstBefore: profile.worstRatio,
     },
     place: isFromNew ? (row.places.find((place) => isNewPlace(view, place, hour, "network")) ?? null) : null,
     since: row.hour,
     until: row.hour + HOUR_SECONDS,
   });
+}
+
+/** An hour in which a key does nearly nothing is held to a share of its busy ones: a job that starts late is no spike. */
+const LEAST_SHARE_OF_BUSIEST = 0.4;
+
+function usualFor({ profile }: KeyView, row: KeyHour): number {
+  const usual = usualRequests(profile, row.hour / HOUR_SECONDS);
+  // A key without any usual hours is held to its largest.
+  const largest = profile.busiest < LEAST_USUAL ? profile.largest : LEAST_SHARE_OF_BUSIEST * profile.busiest;
+  return Math.max(LEAST_USUAL, usual, largest);
+}
+
+/** Requests from providers that are new to the key, or else from networks, where it does not go around among them. */
+function fromNewPlaces(view: KeyView, row: KeyHour, hour: number): number {
+  for (const level of ["asn", "network"] as const) {
+    // A new machine of the same provider that works at a rate of its own is a backlog being worked off.
+    if (goesAround(view, level, hour) || (level === "network" && row.flatNearLimit)) continue;
+    let fromNew = 0;
+    for (const place of row.places) {
+      if (isNewPlace(view, place, hour, "network") && isNewPlace(view, place, hour, level)) fromNew += place.requests;
+    }
+    if (fromNew > 0) return fromNew;
+  }
+  return 0;
+}
+
+function isLasting(view: KeyView, row: KeyHour, wanted: number): boolean {
+  const before = view.hours.at(-2);
+  if (before === undefined || before.hour !== row.hour - HOUR_SECONDS) return false;
+  if (row.flatNearLimit || before.flatNearLimit) return false;
+  return before.requests >= wanted * usualFor(view, before);
 }

@@ -5,9 +5,11 @@
 
 export interface SpikeThresholds {
   readonly historyHours: number;
-  /** Times the usual for this hour of the week. */
+  /** Hours with requests. */
+  readonly activeHours: number;
+  /** Times the usual for this hour of the week, two hours in a row. */
   readonly ratio: number;
-  /** … when most of what is above it comes from places that are new to the key. */
+  /** … one hour, when most of what is above it comes from networks that are new to a key that stays in its places. */
   readonly ratioFromNewPlaces: number;
   /** … and times the most unusual hour in memory, so that a key of bursts is judged by its own. */
   readonly overOwnWorst: number;
@@ -19,19 +21,22 @@ export interface OddHoursThresholds {
   readonly historyHours: number;
   /** Rise of the odd hours' spend that is not explained by the others' rise: 0.2 is +20 %. */
   readonly rise: number;
-  /** Robust deviations of this key's own nights, two nights together. */
+  /** Nights in a row, the highest of them left out: few for a large rise, more for a small one. */
+  readonly nights: readonly number[];
+  /** Times the largest rise of so many nights in memory. */
+  readonly overOwnMost: number;
+  /** Robust deviations of this key's own nights, these nights together. */
   readonly deviations: number;
-  /** One night is enough for this. */
-  readonly riseAtOnce: number;
-  readonly deviationsAtOnce: number;
-  /** Units more than usual in a night. */
+  /** Units more than usual in a night, and as a share of a whole day's. */
   readonly leastUnits: number;
+  readonly leastShare: number;
 }
 
 export interface QuietThiefThresholds {
   readonly historyHours: number;
-  /** Share of the limit that a minute must reach for its hour to count. */
+  /** Share of the limit that the minutes of an hour must reach for it to count, and that all of these hours must reach together. */
   readonly nearLimit: number;
+  readonly nearLimitTogether: number;
   /** The busy tenth of the minutes over the quiet tenth. */
   readonly flatness: number;
   /** Such hours on end, day or night, when most comes from providers (networks, places) that are new to the key, or from known ones. */
@@ -44,11 +49,17 @@ export interface QuietThiefThresholds {
 
 export interface NewPlaceThresholds {
   readonly historyHours: number;
+  /** Hours with requests, without which its places are not known. */
+  readonly activeHours: number;
   /** Requests from the new place since it appeared. */
   readonly leastFromCountry: number;
   readonly leastFromProvider: number;
   readonly leastFromNetwork: number;
-  /** Share of the usual that a new network of a known provider must add. */
+  /** Hours for which the known places must go on beside it. */
+  readonly hours: number;
+  /** For a new network of a known provider, which may be no more than another machine of the owner's: hours … */
+  readonly hoursForNetwork: number;
+  /** … and share of the usual that it must add. */
   readonly networkShare: number;
   /** The known places must go on with this share of their usual: else the key has moved, or travels. */
   readonly usualGoesOn: number;
@@ -58,8 +69,8 @@ export interface NewPlaceThresholds {
 
 export interface AuthFailureThresholds {
   readonly historyHours: number;
-  readonly windowMinutes: number;
-  readonly least: number;
+  /** Failures in a window of so many minutes. */
+  readonly windows: readonly { readonly minutes: number; readonly least: number }[];
   /** Times what is usual for it. */
   readonly ratio: number;
   /** Of the window's requests. */
@@ -81,8 +92,8 @@ export interface ErrorJumpThresholds {
   readonly share: number;
   /** Times the key's usual share. */
   readonly ratio: number;
-  /** Minutes with such a share: shorter is a stumble. */
-  readonly leastMinutes: number;
+  /** The worst minutes on end are left out: what is over by then was a stumble. */
+  readonly stumbleMinutes: number;
   /** Standard errors. */
   readonly deviations: number;
 }
@@ -92,8 +103,10 @@ export interface IdleThresholds {
   /** Times the longest silence before. */
   readonly overOwnLongest: number;
   readonly least: number;
-  /** Share of the requests from networks where the key was used before: its owner came back. */
+  /** Share of the requests from networks where the key was used before: its owner came back, unless an hour has … */
   readonly knownShare: number;
+  /** … so many times the requests of the largest hour that the key ever had. */
+  readonly overOwnLargest: number;
 }
 
 export interface Thresholds {
@@ -111,34 +124,47 @@ export interface Thresholds {
 }
 
 export const DEFAULT_THRESHOLDS: Thresholds = {
-  spike: { historyHours: 504, ratio: 5, ratioFromNewPlaces: 3, overOwnWorst: 1.5, leastExcess: 200 },
+  spike: { historyHours: 504, activeHours: 48, ratio: 6, ratioFromNewPlaces: 3, overOwnWorst: 1.5, leastExcess: 200 },
   oddHours: {
     historyHours: 672,
     rise: 0.2,
+    nights: [3, 5],
+    overOwnMost: 1.3,
     deviations: 5,
-    riseAtOnce: 1,
-    deviationsAtOnce: 8,
     leastUnits: 100,
+    leastShare: 0.01,
   },
   quietThief: {
     historyHours: 336,
-    nearLimit: 0.55,
+    nearLimit: 0.45,
+    nearLimitTogether: 0.6,
     flatness: 1.35,
     hoursFromNewProvider: 6,
-    hoursFromNewNetwork: 12,
+    hoursFromNewNetwork: 20,
     hoursFromKnownPlaces: 24,
     ownHabit: 0.03,
   },
   newPlace: {
     historyHours: 504,
+    activeHours: 48,
     leastFromCountry: 30,
     leastFromProvider: 60,
     leastFromNetwork: 300,
-    networkShare: 0.25,
+    hours: 5,
+    hoursForNetwork: 20,
+    networkShare: 0.6,
     usualGoesOn: 0.6,
     mostNewBefore: 1,
   },
-  authFailures: { historyHours: 72, windowMinutes: 10, least: 25, ratio: 4, share: 0.1 },
+  authFailures: {
+    historyHours: 72,
+    windows: [
+      { minutes: 10, least: 25 },
+      { minutes: 30, least: 40 },
+    ],
+    ratio: 4,
+    share: 0.005,
+  },
   stuffing: { keysRefused: 20, share: 0.5 },
   errorJump: {
     historyHours: 72,
@@ -146,10 +172,10 @@ export const DEFAULT_THRESHOLDS: Thresholds = {
     least: 20,
     share: 0.05,
     ratio: 3,
-    leastMinutes: 6,
+    stumbleMinutes: 5,
     deviations: 3,
   },
-  idle: { silenceHours: 720, overOwnLongest: 2, least: 10, knownShare: 0.8 },
+  idle: { silenceHours: 720, overOwnLongest: 2, least: 10, knownShare: 0.8, overOwnLargest: 2 },
   testContext: { least: 1 },
   canary: { least: 1 },
 };
