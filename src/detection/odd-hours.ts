@@ -118,7 +118,7 @@ interface DaySums {
 }
 
 /** The last days, each of 24 hours and ending with the last hour that is known; the newest first. Days with few odd hours are left out. */
-function daysOf(history: KeyHistory, profile: Profile, odd: readonly boolean[]): readonly Day[] {
+export function daysOf(history: KeyHistory, profile: Profile, odd: readonly boolean[]): readonly Day[] {
   const sums: DaySums[] = [];
   const first = firstHour(history);
   for (let end = history.through; end - DAY_HOURS + 1 >= first; end -= DAY_HOURS) {

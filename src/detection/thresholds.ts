@@ -128,9 +128,9 @@ export const DEFAULT_THRESHOLDS: Thresholds = {
   oddHours: {
     historyHours: 672,
     rise: 0.2,
-    nights: [3, 5],
+    nights: [3, 5, 7],
     overOwnMost: 1.3,
-    deviations: 5,
+    deviations: 4.5,
     leastUnits: 100,
     leastShare: 0.01,
   },
