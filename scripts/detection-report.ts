@@ -3,12 +3,14 @@ import { wilson } from "../src/detection/statistics.ts";
 import { DEFAULT_THRESHOLDS } from "../src/detection/thresholds.ts";
 import type { AttackCounts, NetworkCounts, QuietCounts } from "./detection/measure.ts";
 import {
+  ORIGINS,
   QUIET_WEEKS,
   attackCounts,
   measureAttacks,
   measureNetworks,
   measureQuiet,
   networkCounts,
+  originOf,
   sumOfHits,
   tallyOf,
 } from "./detection/measure.ts";
@@ -72,11 +74,12 @@ const RECALL_WEEKS = 3;
 measureAttacks(
   { seed: seed + 500, keys: attacks, weeks: RECALL_WEEKS, thresholds: DEFAULT_THRESHOLDS },
   found,
-  ({ attack, shape, perHour, sites }) => {
-    const where =
-      attack?.site == null ? "own place" : attack.site.asn === sites[0]?.site.asn ? "same provider" : "elsewhere";
+  (key) => {
+    const { attack } = key;
+    if (attack === null) return;
+    const { kind, strength, size } = attack;
     tell(
-      `MISS ${attack?.kind} ${attack?.strength} ${attack?.size.toFixed(2)} ${where} ${shape} ${Math.round(perHour)}/h`,
+      `MISS ${kind} ${strength} ${size.toFixed(2)} ${originOf(key, attack)} ${key.shape} ${Math.round(key.perHour)}/h`,
     );
   },
 );
@@ -91,10 +94,12 @@ const interval = (hit: number, all: number, per = 1): string => {
 };
 
 const recall: Rows = [
-  ["kind", "recall", "95 % interval", ...STRENGTHS],
+  ["kind", "recall", "95 % interval", ...STRENGTHS, ...ORIGINS],
   ...FINDING_KINDS.map((kind) => {
     const { hit, all } = sumOfHits(found.byKind[kind]);
-    const by = STRENGTHS.map((strength) => share(found.byKind[kind][strength].hit, found.byKind[kind][strength].all));
+    const by = [...STRENGTHS, ...ORIGINS].map((part) =>
+      share(found.byKind[kind][part].hit, found.byKind[kind][part].all),
+    );
     return [kind, share(hit, all), interval(hit, all), ...by];
   }),
 ];

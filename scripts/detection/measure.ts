@@ -45,7 +45,11 @@ export interface QuietCounts {
   readonly trueButHonest: Tally<FindingKind>;
 }
 
-export type Hits = Record<Strength, { hit: number; all: number }>;
+/** Where an attack comes from, seen from the key: a place it never had, its own provider, or where it is used anyway. */
+export const ORIGINS = ["elsewhere", "same provider", "own place"] as const;
+export type Origin = (typeof ORIGINS)[number];
+
+export type Hits = Record<Strength | Origin, { hit: number; all: number }>;
 
 export interface AttackCounts {
   readonly byKind: Record<FindingKind, Hits>;
@@ -101,9 +105,10 @@ export function measureQuiet(
 function saysWhatIsSo(finding: Finding, key: TrafficKey): boolean {
   if (finding.kind !== "odd_hours_spend") return false;
   const since = finding.since / HOUR_SECONDS;
+  const until = finding.until / HOUR_SECONDS;
   // Until the history is full of it.
   return key.changes.some(
-    (change) => change.kind === "night_job" && since >= change.since - 48 && since < change.since + 6 * 168,
+    (change) => change.kind === "night_job" && until > change.since && since < change.since + 6 * 168,
   );
 }
 
@@ -137,11 +142,20 @@ export function measureAttacks(
         isHit ||= finding.kind === KIND_OF[attack.kind];
       } else if (!saysWhatIsSo(finding, key)) into.falseAlerts++;
     }
-    const hits = into.byKind[KIND_OF[attack.kind]][attack.strength];
-    hits.all++;
-    if (isHit) hits.hit++;
-    else onMiss?.(key);
+    const hits = into.byKind[KIND_OF[attack.kind]];
+    for (const part of [hits[attack.strength], hits[originOf(key, attack)]]) {
+      part.all++;
+      if (isHit) part.hit++;
+    }
+    if (!isHit) onMiss?.(key);
   }
+}
+
+export function originOf(key: TrafficKey, { site }: Attack): Origin {
+  if (site === null) return "own place";
+  return key.sites.some((own) => own.site.asn === site.asn && own.site.country === site.country)
+    ? "same provider"
+    : "elsewhere";
 }
 
 function isWithin(finding: Finding, attack: Attack): boolean {
@@ -156,7 +170,9 @@ function isTooSmall(key: TrafficKey, attack: Attack): boolean {
 }
 
 export function attackCounts(): AttackCounts {
-  const hits = (): Hits => ({ clear: { hit: 0, all: 0 }, medium: { hit: 0, all: 0 }, modest: { hit: 0, all: 0 } });
+  const hits = (): Hits =>
+    // Each name is set, so it is complete.
+    Object.fromEntries([...STRENGTHS, ...ORIGINS].map((name) => [name, { hit: 0, all: 0 }])) as Hits;
   // Each kind is set, so it is complete.
   const byKind = Object.fromEntries(FINDING_KINDS.map((kind) => [kind, hits()])) as Record<FindingKind, Hits>;
   return { byKind, falseAlerts: 0, trueAlerts: 0, tooSmall: 0 };

@@ -112,7 +112,8 @@ export function makeKey(plan: FleetPlan, index: number, owner: number, attack: A
     errorShare: draws.chance(0.07) ? draws.between(0.02, 0.12) : draws.between(0, 0.004),
     failuresPerHour: draws.chance(0.05) ? draws.between(1, 25) : 0.02,
     sites: sitesOf(shape, home, draws),
-    changes: isCanary ? [] : changesOf({ shape, home, isCloud }, draws, plan.start, hours),
+    // A key is idle only while nothing honest happens to it either.
+    changes: isCanary || attack === "idle" ? [] : changesOf({ shape, home, isCloud }, draws, plan.start, hours),
     attack:
       attack === null
         ? null

@@ -25,11 +25,7 @@ export function detectNewPlace(view: KeyView): Finding | null {
   for (const level of PLACE_LEVELS) {
     if (goesAround(view, level, present.hour)) continue;
     const seen = seenAt(view, rows, level);
-    if (
-      seen.place !== null &&
-      isEnough(seen, level, wanted) &&
-      usualGoesOn(view, seen, level === "network" ? wanted.hoursForNetwork : wanted.hours)
-    ) {
+    if (seen.place !== null && isEnough(seen, level, wanted) && usualGoesOn(view, seen, level)) {
       return findingOf("new_place", view.facts, {
         severity: level === "network" ? "notice" : "ticket",
         evidence: {
@@ -143,10 +139,14 @@ function isEnough({ fromNew, fromKnown, usual }: Seen, level: PlaceLevel, wanted
 const TIMES_LARGEST = 3;
 
 /** In its quiet hours nothing can be said of that for up to a day, unless far more comes than ever did. */
-function usualGoesOn({ profile, thresholds }: KeyView, seen: Seen, hoursWanted: number): boolean {
-  if (seen.fromNew >= TIMES_LARGEST * seen.hours * Math.max(LEAST_USUAL, profile.largest)) return true;
-  if (seen.hours < hoursWanted) return false;
-  const share = thresholds.newPlace.usualGoesOn;
+function usualGoesOn({ profile, thresholds }: KeyView, seen: Seen, level: PlaceLevel): boolean {
+  const { hours, hoursForNetwork, usualGoesOn: share } = thresholds.newPlace;
+  if (level === "network") {
+    if (seen.hours < hoursForNetwork) return false;
+  } else if (seen.fromNew >= TIMES_LARGEST * seen.hours * Math.max(LEAST_USUAL, profile.largest)) {
+    return true;
+  }
+  if (seen.hours < hours) return false;
   if (seen.usual < 2 * LEAST_USUAL) return seen.hours >= DAY_HOURS - 1 && profile.busiest >= LEAST_USUAL;
   return seen.fromKnown >= share * seen.usual && seen.lately >= (share / 2) * seen.latelyUsual;
 }

@@ -5,6 +5,7 @@ import type { Profile } from "./profile.ts";
 import { DAY_HOURS, HOUR_SECONDS, WEEK_HOURS } from "./rows.ts";
 import { fromShort } from "./small-number.ts";
 import { median, robustSpread } from "./statistics.ts";
+import type { OddHoursThresholds } from "./thresholds.ts";
 import type { KeyView } from "./view.ts";
 import { findingOf } from "./view.ts";
 
@@ -25,17 +26,23 @@ export function detectOddHours(view: KeyView): Finding | null {
   return null;
 }
 
-function riseOver({ history, facts, thresholds }: KeyView, days: readonly Day[], nights: number): Finding | null {
+type Nights = OddHoursThresholds["nights"][number];
+
+function riseOver(
+  { history, facts, thresholds }: KeyView,
+  days: readonly Day[],
+  { of: nights, least }: Nights,
+): Finding | null {
   const wanted = thresholds.oddHours;
   const past = days.slice(NOT_YET_PAST_NIGHTS).map(({ rise }) => rise);
   const [last] = days;
   if (last === undefined || past.length < LEAST_NIGHTS) return null;
   const usual = median(past);
-  const spread = Math.max(LEAST_SPREAD, robustSpread(past, usual)) / Math.sqrt(nights - 1);
-  const rise = withoutHighest(days, 0, nights) - usual;
+  const spread = Math.max(LEAST_SPREAD, robustSpread(past, usual));
+  const rise = riseOfMost(days.slice(0, nights), least) - usual;
   let most = 0;
   for (let at = NOT_YET_PAST_NIGHTS; at + nights <= days.length; at++) {
-    most = Math.max(most, withoutHighest(days, at, nights) - usual);
+    most = Math.max(most, riseOfMost(days.slice(at, at + nights), least) - usual);
   }
   const deviations = rise / spread;
   if (rise < Math.log(1 + wanted.rise) || rise < wanted.overOwnMost * most || deviations < wanted.deviations)
@@ -50,6 +57,7 @@ function riseOver({ history, facts, thresholds }: KeyView, days: readonly Day[],
     severity: "ticket",
     evidence: {
       nights,
+      nightsRisen: least,
       rise: Math.exp(rise) - 1,
       unitsMore: Math.round(extra),
       hours: last.hours,
@@ -61,10 +69,9 @@ function riseOver({ history, facts, thresholds }: KeyView, days: readonly Day[],
   });
 }
 
-/** Mean rise of some nights in a row, the highest left out: one night of work is no rise. */
-function withoutHighest(days: readonly Day[], from: number, nights: number): number {
-  const rises = days.slice(from, from + nights).map(({ rise }) => rise);
-  return (rises.reduce((sum, rise) => sum + rise, 0) - Math.max(...rises)) / (rises.length - 1);
+/** The rise that at least so many of these nights had. */
+function riseOfMost(days: readonly Day[], least: number): number {
+  return days.map(({ rise }) => rise).sort((a, b) => b - a)[least - 1] ?? 0;
 }
 
 /** Nights of machines can be alike to a tenth of a percent; a bar that low would be crossed by anything. */
@@ -79,12 +86,15 @@ const MOST_FALL = 0.25;
 const ODD_HOURS_A_DAY = 8;
 /** … where they have less than half of what the others have. */
 const QUIET_SHARE = 0.5;
+const NEIGHBOUR_HOURS = 2;
 const LEAST_ODD_HOURS = 4;
 /** Units that are added to both sides, so that nearly empty nights have no rise. */
 const BALLAST_UNITS = 20;
 
 /** By hour of the week (hours since the epoch modulo 168): whether it is one of the quietest of its day. Days without quiet hours have none. */
-export function oddHoursOf({ cost }: Profile): readonly boolean[] {
+export function oddHoursOf(profile: Profile): readonly boolean[] {
+  // A job that ends an hour later than usual must not end in a quiet hour.
+  const cost = profile.cost.map((_usual, hour) => mostAround(profile.cost, hour));
   const odd = Array.from(cost, () => false);
   for (let day = 0; day < WEEK_HOURS; day += DAY_HOURS) {
     const hours = Array.from({ length: DAY_HOURS }, (_none, at) => day + at);
@@ -96,6 +106,14 @@ export function oddHoursOf({ cost }: Profile): readonly boolean[] {
     for (const hour of quiet) odd[hour] = true;
   }
   return odd;
+}
+
+function mostAround(week: Float64Array, hour: number): number {
+  let most = 0;
+  for (let away = -NEIGHBOUR_HOURS; away <= NEIGHBOUR_HOURS; away++) {
+    most = Math.max(most, week[(hour + away + WEEK_HOURS) % WEEK_HOURS] ?? 0);
+  }
+  return most;
 }
 
 interface Day {

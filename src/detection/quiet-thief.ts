@@ -17,7 +17,7 @@ export function detectQuietThief(view: KeyView): Finding | null {
   const present = presentOf(view);
   if (present === null || facts.limitPerMinute === null || !present.row.flatNearLimit) return null;
   if (profile.historyHours < wanted.historyHours || profile.flatShare > wanted.ownHabit) return null;
-  const rows = lastHours(view, wanted.hoursFromKnownPlaces);
+  const rows = lastHours(view, wanted.hoursFromKnownProviders);
   let hours = 0;
   let cost = 0;
   let requests = 0;
@@ -34,11 +34,12 @@ export function detectQuietThief(view: KeyView): Finding | null {
       }
     }
   }
-  const hoursWanted = hoursFor(fromNew, requests, wanted);
+  const isFromNew = Math.max(fromNew.asn, fromNew.country) > requests / 2;
+  const hoursWanted = isFromNew ? wanted.hoursFromNewProvider : wanted.hoursFromKnownProviders;
   const shareOfLimit = cost / hours / 60 / facts.limitPerMinute;
   if (hours < hoursWanted || shareOfLimit < wanted.nearLimitTogether) return null;
   return findingOf("quiet_thief", facts, {
-    severity: hoursWanted === wanted.hoursFromKnownPlaces ? "notice" : "page",
+    severity: isFromNew ? "page" : "notice",
     evidence: {
       hours,
       hoursWanted,
@@ -52,12 +53,6 @@ export function detectQuietThief(view: KeyView): Finding | null {
     since: present.row.hour - (hours - 1) * HOUR_SECONDS,
     until: present.row.hour + HOUR_SECONDS,
   });
-}
-
-function hoursFor(fromNew: Record<PlaceLevel, number>, requests: number, wanted: QuietThiefThresholds): number {
-  const half = requests / 2;
-  if (fromNew.asn > half || fromNew.country > half) return wanted.hoursFromNewProvider;
-  return fromNew.network > half ? wanted.hoursFromNewNetwork : wanted.hoursFromKnownPlaces;
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Finding } from "./finding.ts";
 import { goesAround } from "./new-place.ts";
 import { LEAST_USUAL, usualRequests } from "./profile.ts";
 import type { KeyHour } from "./rows.ts";
-import { HOUR_SECONDS } from "./rows.ts";
+import { HOUR_SECONDS, WEEK_HOURS } from "./rows.ts";
 import type { KeyView } from "./view.ts";
 import { findingOf, isNewPlace, presentOf } from "./view.ts";
 
@@ -14,29 +14,35 @@ import { findingOf, isNewPlace, presentOf } from "./view.ts";
  */
 export function detectSpike(view: KeyView): Finding | null {
   const { profile, thresholds } = view;
-  const { historyHours, activeHours, ratio, ratioFromNewPlaces, overOwnWorst, leastExcess } = thresholds.spike;
+  const { historyHours, activeHours, ratio, ratioFromNewProviders, overOwnWorst, leastExcess } = thresholds.spike;
   const present = presentOf(view);
   if (present === null || profile.historyHours < historyHours || profile.activeHours < activeHours) return null;
   const { row, hour } = present;
-  // What comes from new networks is held to the hour itself; the rest to what the key is capable of.
+  // What comes from elsewhere is held to the hour itself; the rest to what the key is capable of.
   const byHour = Math.max(LEAST_USUAL, usualRequests(profile, hour));
-  const isFromNew = fromNewPlaces(view, row, hour) >= Math.max(leastExcess, row.requests - byHour) / 2;
-  const usual = isFromNew ? byHour : usualFor(view, row);
-  const wanted = isFromNew ? ratioFromNewPlaces : Math.max(ratio, overOwnWorst * profile.worstRatio);
+  const fromNew = fromNewPlaces(view, row, hour, Math.max(leastExcess, row.requests - byHour) / 2);
+  const usual = fromNew.level === null ? usualFor(view, row) : byHour;
+  const wanted =
+    fromNew.level === "asn"
+      ? ratioFromNewProviders
+      : fromNew.level === "network"
+        ? ratio
+        : Math.max(ratio, overOwnWorst * profile.worstRatio);
   const times = row.requests / usual;
   if (row.requests - usual < leastExcess || times < wanted) return null;
-  if (!isFromNew && !isLasting(view, row, wanted)) return null;
+  if (fromNew.level === null && !isLasting(view, row, wanted)) return null;
   return findingOf("spike", view.facts, {
-    severity: isFromNew || times >= 2 * wanted ? "page" : "ticket",
+    severity: fromNew.level === "asn" || times >= 2 * wanted ? "page" : "ticket",
     evidence: {
       requests: row.requests,
       usual: Math.round(usual),
       times,
       timesWanted: wanted,
-      fromNewPlaces: fromNewPlaces(view, row, hour),
+      fromNewPlaces: fromNew.requests,
       worstBefore: profile.worstRatio,
     },
-    place: isFromNew ? (row.places.find((place) => isNewPlace(view, place, hour, "network")) ?? null) : null,
+    place:
+      fromNew.level !== null ? (row.places.find((place) => isNewPlace(view, place, hour, "network")) ?? null) : null,
     since: row.hour,
     until: row.hour + HOUR_SECONDS,
   });
@@ -52,18 +58,31 @@ function usualFor({ profile }: KeyView, row: KeyHour): number {
   return Math.max(LEAST_USUAL, usual, largest);
 }
 
-/** Requests from providers that are new to the key, or else from networks, where it does not go around among them. */
-function fromNewPlaces(view: KeyView, row: KeyHour, hour: number): number {
+interface FromNew {
+  readonly level: "asn" | "network" | null;
+  readonly requests: number;
+}
+
+const NOTHING_NEW: FromNew = { level: null, requests: 0 };
+/** With less than this share of its usual from its known places, a key has moved. */
+const GOES_ON_SHARE = 0.25;
+
+/** Requests from providers that are new to the key, or else from networks: at least so many, beside its known ones. */
+function fromNewPlaces(view: KeyView, row: KeyHour, hour: number, least: number): FromNew {
+  const { requests: week, level: times } = view.profile;
   for (const level of ["asn", "network"] as const) {
     // A new machine of the same provider that works at a rate of its own is a backlog being worked off.
     if (goesAround(view, level, hour) || (level === "network" && row.flatNearLimit)) continue;
-    let fromNew = 0;
+    let requests = 0;
+    let known = 0;
     for (const place of row.places) {
-      if (isNewPlace(view, place, hour, "network") && isNewPlace(view, place, hour, level)) fromNew += place.requests;
+      if (isNewPlace(view, place, hour, "network") && isNewPlace(view, place, hour, level)) requests += place.requests;
+      else known += place.requests;
     }
-    if (fromNew > 0) return fromNew;
+    if (requests >= least && known >= GOES_ON_SHARE * times * (week[hour % WEEK_HOURS] ?? 0))
+      return { level, requests };
   }
-  return 0;
+  return NOTHING_NEW;
 }
 
 function isLasting(view: KeyView, row: KeyHour, wanted: number): boolean {

@@ -9,8 +9,8 @@ export interface SpikeThresholds {
   readonly activeHours: number;
   /** Times the usual for this hour of the week, two hours in a row. */
   readonly ratio: number;
-  /** … one hour, when most of what is above it comes from networks that are new to a key that stays in its places. */
-  readonly ratioFromNewPlaces: number;
+  /** … one hour, when most of what is above it comes from providers that are new to a key that stays with its own. */
+  readonly ratioFromNewProviders: number;
   /** … and times the most unusual hour in memory, so that a key of bursts is judged by its own. */
   readonly overOwnWorst: number;
   /** Requests above the usual. */
@@ -21,11 +21,11 @@ export interface OddHoursThresholds {
   readonly historyHours: number;
   /** Rise of the odd hours' spend that is not explained by the others' rise: 0.2 is +20 %. */
   readonly rise: number;
-  /** Nights in a row, the highest of them left out: few for a large rise, more for a small one. */
-  readonly nights: readonly number[];
+  /** So many nights, of which at least so many must have risen: a backlog that is worked off takes one or two. */
+  readonly nights: readonly { readonly of: number; readonly least: number }[];
   /** Times the largest rise of so many nights in memory. */
   readonly overOwnMost: number;
-  /** Robust deviations of this key's own nights, these nights together. */
+  /** … each by so many robust deviations of this key's own nights. */
   readonly deviations: number;
   /** Units more than usual in a night, and as a share of a whole day's. */
   readonly leastUnits: number;
@@ -39,10 +39,9 @@ export interface QuietThiefThresholds {
   readonly nearLimitTogether: number;
   /** The busy tenth of the minutes over the quiet tenth. */
   readonly flatness: number;
-  /** Such hours on end, day or night, when most comes from providers (networks, places) that are new to the key, or from known ones. */
+  /** Such hours on end, day or night, when most comes from providers or countries that are new to the key, and else. */
   readonly hoursFromNewProvider: number;
-  readonly hoursFromNewNetwork: number;
-  readonly hoursFromKnownPlaces: number;
+  readonly hoursFromKnownProviders: number;
   /** A key that had such hours for more than this share of its past always did so. */
   readonly ownHabit: number;
 }
@@ -124,13 +123,24 @@ export interface Thresholds {
 }
 
 export const DEFAULT_THRESHOLDS: Thresholds = {
-  spike: { historyHours: 504, activeHours: 48, ratio: 6, ratioFromNewPlaces: 3, overOwnWorst: 1.5, leastExcess: 200 },
+  spike: {
+    historyHours: 504,
+    activeHours: 48,
+    ratio: 7,
+    ratioFromNewProviders: 3,
+    overOwnWorst: 1.5,
+    leastExcess: 200,
+  },
   oddHours: {
     historyHours: 672,
     rise: 0.2,
-    nights: [3, 5, 7],
+    nights: [
+      { of: 3, least: 3 },
+      { of: 5, least: 4 },
+      { of: 7, least: 5 },
+    ],
     overOwnMost: 1.3,
-    deviations: 4.5,
+    deviations: 2.5,
     leastUnits: 100,
     leastShare: 0.01,
   },
@@ -140,26 +150,25 @@ export const DEFAULT_THRESHOLDS: Thresholds = {
     nearLimitTogether: 0.6,
     flatness: 1.35,
     hoursFromNewProvider: 6,
-    hoursFromNewNetwork: 20,
-    hoursFromKnownPlaces: 24,
+    hoursFromKnownProviders: 30,
     ownHabit: 0.03,
   },
   newPlace: {
     historyHours: 504,
     activeHours: 48,
-    leastFromCountry: 30,
-    leastFromProvider: 60,
+    leastFromCountry: 100,
+    leastFromProvider: 120,
     leastFromNetwork: 300,
     hours: 5,
     hoursForNetwork: 20,
-    networkShare: 0.6,
+    networkShare: 1,
     usualGoesOn: 0.6,
     mostNewBefore: 1,
   },
   authFailures: {
     historyHours: 72,
     windows: [
-      { minutes: 10, least: 25 },
+      { minutes: 10, least: 30 },
       { minutes: 30, least: 40 },
     ],
     ratio: 4,
@@ -169,13 +178,13 @@ export const DEFAULT_THRESHOLDS: Thresholds = {
   errorJump: {
     historyHours: 72,
     windowMinutes: 15,
-    least: 20,
-    share: 0.05,
+    least: 15,
+    share: 0.03,
     ratio: 3,
     stumbleMinutes: 5,
     deviations: 3,
   },
-  idle: { silenceHours: 720, overOwnLongest: 2, least: 10, knownShare: 0.8, overOwnLargest: 2 },
+  idle: { silenceHours: 720, overOwnLongest: 2, least: 10, knownShare: 0.8, overOwnLargest: 3 },
   testContext: { least: 1 },
   canary: { least: 1 },
 };
