@@ -148,5 +148,5 @@ function usualGoesOn({ profile, thresholds }: KeyView, seen: Seen, level: PlaceL
   }
   if (seen.hours < hours) return false;
   if (seen.usual < 2 * LEAST_USUAL) return seen.hours >= DAY_HOURS - 1 && profile.busiest >= LEAST_USUAL;
-  return seen.fromKnown >= share * seen.usual && seen.lately >= (share / 2) * seen.latelyUsual;
+  return seen.fromKnown >= share * seen.usual && seen.lately >= Math.max(LEAST_USUAL, (share / 2) * seen.latelyUsual);
 }

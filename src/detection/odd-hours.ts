@@ -94,11 +94,12 @@ const BALLAST_UNITS = 20;
 /** By hour of the week (hours since the epoch modulo 168): whether it is one of the quietest of its day. Days without quiet hours have none. */
 export function oddHoursOf(profile: Profile): readonly boolean[] {
   // A job that ends an hour later than usual must not end in a quiet hour.
-  const cost = profile.cost.map((_usual, hour) => mostAround(profile.cost, hour));
+  const { cost } = profile;
+  const around = cost.map((_usual, hour) => mostAround(cost, hour));
   const odd = Array.from(cost, () => false);
   for (let day = 0; day < WEEK_HOURS; day += DAY_HOURS) {
     const hours = Array.from({ length: DAY_HOURS }, (_none, at) => day + at);
-    hours.sort((a, b) => (cost[a] ?? 0) - (cost[b] ?? 0));
+    hours.sort((a, b) => (around[a] ?? 0) - (around[b] ?? 0));
     const sum = (of: readonly number[]): number => of.reduce((total, hour) => total + (cost[hour] ?? 0), 0);
     const quiet = hours.slice(0, ODD_HOURS_A_DAY);
     const others = hours.slice(ODD_HOURS_A_DAY);

@@ -168,8 +168,8 @@ export const DEFAULT_THRESHOLDS: Thresholds = {
   authFailures: {
     historyHours: 72,
     windows: [
-      { minutes: 10, least: 30 },
-      { minutes: 30, least: 40 },
+      { minutes: 10, least: 35 },
+      { minutes: 30, least: 50 },
     ],
     ratio: 4,
     share: 0.005,
