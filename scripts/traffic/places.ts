@@ -1,4 +1,4 @@
-import { Draws } from "./random.ts";
+import type { Draws } from "./random.ts";
 
 /** Where requests come from: the clouds and carriers of a small world. Numbers of networks are from the private and documentation ranges. */
 

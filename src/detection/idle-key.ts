@@ -33,7 +33,11 @@ export function detectIdleKey(view: KeyView): Finding | null {
   }
   // The history may hold the waking's first hours already: they are no measure of it.
   const largest = wakesNow ? history.largest : history.largestBefore;
-  if (requests < least || (known >= knownShare * requests && most < overOwnLargest * largest)) return null;
+  if (
+    requests < least ||
+    (known >= knownShare * requests && (most < overOwnLargest * largest || present.row.flatNearLimit))
+  )
+    return null;
   return findingOf("idle_key_woke", facts, {
     severity: "ticket",
     evidence: {

@@ -140,7 +140,7 @@ export const DEFAULT_THRESHOLDS: Thresholds = {
       { of: 7, least: 5 },
     ],
     overOwnMost: 1.3,
-    deviations: 2.5,
+    deviations: 2.8,
     leastUnits: 100,
     leastShare: 0.01,
   },
