@@ -10,8 +10,8 @@ import { findingOf } from "./view.ts";
  * some minutes.
  */
 export function detectErrorJump(view: MinuteView): Finding | null {
-  const { historyHours, windowMinutes } = view.thresholds.errorJump;
-  if (view.profile.historyHours < historyHours) return null;
+  const { historyHours, activeHours, windowMinutes } = view.thresholds.errorJump;
+  if (view.profile.historyHours < historyHours || view.profile.activeHours < activeHours) return null;
   return jumpIn(view, windowMinutes) ?? jumpIn(view, 4 * windowMinutes);
 }
 

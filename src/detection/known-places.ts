@@ -47,29 +47,28 @@ export function absorbPlaces(known: KnownPlaces, row: KeyHour): void {
 }
 
 function note(known: KnownPlaces, level: PlaceLevel, hash: number, stay: Stay): void {
-  const stays = known[level];
-  const before = stays.get(hash);
-  if (before !== undefined) {
-    before.first = Math.min(before.first, stay.first);
-    before.last = Math.max(before.last, stay.last);
-    return;
-  }
-  stays.set(hash, { ...stay });
-  if (stays.size > MOST_PLACES[level]) forgetOldest(known, level, stay.last);
+  add(known[level], hash, stay);
+  trim(known, level);
 }
 
-/** The one that was not seen for longest; of several, the one of the smallest hash, so that order does not matter. */
-function forgetOldest(known: KnownPlaces, level: PlaceLevel, hour: number): void {
-  let oldest: number | null = null;
-  let last = Number.POSITIVE_INFINITY;
-  for (const [hash, stay] of known[level]) {
-    if (stay.last < last || (stay.last === last && hash < (oldest ?? hash))) {
-      oldest = hash;
-      last = stay.last;
-    }
+function add(stays: Map<number, Stay>, hash: number, stay: Stay): void {
+  const before = stays.get(hash);
+  if (before === undefined) {
+    stays.set(hash, { ...stay });
+    return;
   }
-  if (oldest !== null) known[level].delete(oldest);
-  known.forgot[level] = Math.max(known.forgot[level], hour);
+  before.first = Math.min(before.first, stay.first);
+  before.last = Math.max(before.last, stay.last);
+}
+
+/** Those that were not seen for longest make room; of several, the one of the smallest hash, so that order does not matter. */
+function trim(known: KnownPlaces, level: PlaceLevel): void {
+  const stays = known[level];
+  const tooMany = stays.size - MOST_PLACES[level];
+  if (tooMany <= 0) return;
+  const byAge = [...stays].sort(([a, one], [b, other]) => one.last - other.last || a - b);
+  for (const [hash] of byAge.slice(0, tooMany)) stays.delete(hash);
+  known.forgot[level] = Math.max(known.forgot[level], byAge.at(-1)?.[1].last ?? -1);
 }
 
 /** Whether the key was there before `hour`. */
@@ -92,7 +91,8 @@ export function mergePlaces(a: KnownPlaces, b: KnownPlaces): KnownPlaces {
   const merged = noPlaces();
   for (const level of PLACE_LEVELS) {
     merged.forgot[level] = Math.max(a.forgot[level], b.forgot[level]);
-    for (const from of [a, b]) for (const [hash, stay] of from[level]) note(merged, level, hash, stay);
+    for (const from of [a, b]) for (const [hash, stay] of from[level]) add(merged[level], hash, stay);
+    trim(merged, level);
   }
   return merged;
 }

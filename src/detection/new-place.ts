@@ -24,6 +24,8 @@ export function detectNewPlace(view: KeyView): Finding | null {
   const rows = lastHours(view, DAY_HOURS);
   for (const level of PLACE_LEVELS) {
     if (goesAround(view, level, present.hour)) continue;
+    // One more machine that works off a backlog: `quiet_thief` has an eye on that.
+    if (level === "network" && present.row.flatNearLimit) continue;
     const seen = seenAt(view, rows, level);
     if (seen.place !== null && isEnough(seen, level, wanted) && usualGoesOn(view, seen, level)) {
       return findingOf("new_place", view.facts, {

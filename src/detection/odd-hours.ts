@@ -17,6 +17,7 @@ export function detectOddHours(view: KeyView): Finding | null {
   const { history, profile } = view;
   const wanted = view.thresholds.oddHours;
   if (profile.historyHours < wanted.historyHours) return null;
+  if (profile.activeHours < wanted.activeShare * profile.historyHours) return null;
   const odd = oddHoursOf(profile);
   const days = daysOf(history, profile, odd);
   for (const nights of wanted.nights) {

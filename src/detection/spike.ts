@@ -7,7 +7,7 @@ import type { KeyView } from "./view.ts";
 import { findingOf, isNewPlace, presentOf } from "./view.ts";
 
 /**
- * Many times the usual for this hour of the week: a leaked key that is used hard, or a client that runs away. From networks that are new
+ * Many times the usual for this hour of the week: a leaked key that is used hard, or a client that runs away. From a provider that is new
  * to the key one hour says enough; from known ones it takes two in a row, as bursts are shorter, and they must not look like somebody
  * who works off a backlog at a rate that he set himself. Only ever more can make it speak, so that the present hour may be judged before
  * it is over.
@@ -20,69 +20,54 @@ export function detectSpike(view: KeyView): Finding | null {
   const { row, hour } = present;
   // What comes from elsewhere is held to the hour itself; the rest to what the key is capable of.
   const byHour = Math.max(LEAST_USUAL, usualRequests(profile, hour));
-  const fromNew = fromNewPlaces(view, row, hour, Math.max(leastExcess, row.requests - byHour) / 2);
-  const usual = fromNew.level === null ? usualFor(view, row) : byHour;
-  const wanted =
-    fromNew.level === "asn"
-      ? ratioFromNewProviders
-      : fromNew.level === "network"
-        ? ratio
-        : Math.max(ratio, overOwnWorst * profile.worstRatio);
+  const fromNew = fromNewProviders(view, row, hour);
+  const isFromNew = fromNew > 0 && fromNew >= Math.max(leastExcess, row.requests - byHour) / 2;
+  const usual = isFromNew ? byHour : usualFor(view, row);
+  const wanted = isFromNew ? ratioFromNewProviders : Math.max(ratio, overOwnWorst * profile.worstRatio);
   const times = row.requests / usual;
   if (row.requests - usual < leastExcess || times < wanted) return null;
-  if (fromNew.level === null && !isLasting(view, row, wanted)) return null;
+  if (!isFromNew && !isLasting(view, row, wanted)) return null;
   return findingOf("spike", view.facts, {
-    severity: fromNew.level === "asn" || times >= 2 * wanted ? "page" : "ticket",
+    severity: isFromNew || times >= 2 * wanted ? "page" : "ticket",
     evidence: {
       requests: row.requests,
       usual: Math.round(usual),
       times,
       timesWanted: wanted,
-      fromNewPlaces: fromNew.requests,
+      fromNewProviders: fromNew,
       worstBefore: profile.worstRatio,
     },
-    place:
-      fromNew.level !== null ? (row.places.find((place) => isNewPlace(view, place, hour, "network")) ?? null) : null,
+    place: fromNew.level !== null ? (row.places.find((place) => isNewPlace(view, place, hour, "asn")) ?? null) : null,
     since: row.hour,
     until: row.hour + HOUR_SECONDS,
   });
 }
 
 /** An hour in which a key does nearly nothing is held to a share of its busy ones: a job that starts late is no spike. */
+const LEAST_BUSIEST = 3 * LEAST_USUAL;
 const LEAST_SHARE_OF_BUSIEST = 0.4;
 
 function usualFor({ profile }: KeyView, row: KeyHour): number {
   const usual = usualRequests(profile, row.hour / HOUR_SECONDS);
   // A key without any usual hours is held to its largest.
-  const largest = profile.busiest < LEAST_USUAL ? profile.largest : LEAST_SHARE_OF_BUSIEST * profile.busiest;
+  const largest = profile.busiest < LEAST_BUSIEST ? profile.largest : LEAST_SHARE_OF_BUSIEST * profile.busiest;
   return Math.max(LEAST_USUAL, usual, largest);
 }
 
-interface FromNew {
-  readonly level: "asn" | "network" | null;
-  readonly requests: number;
-}
-
-const NOTHING_NEW: FromNew = { level: null, requests: 0 };
 /** With less than this share of its usual from its known places, a key has moved. */
 const GOES_ON_SHARE = 0.25;
 
-/** Requests from providers that are new to the key, or else from networks: at least so many, beside its known ones. */
-function fromNewPlaces(view: KeyView, row: KeyHour, hour: number, least: number): FromNew {
-  const { requests: week, level: times } = view.profile;
-  for (const level of ["asn", "network"] as const) {
-    // A new machine of the same provider that works at a rate of its own is a backlog being worked off.
-    if (goesAround(view, level, hour) || (level === "network" && row.flatNearLimit)) continue;
-    let requests = 0;
-    let known = 0;
-    for (const place of row.places) {
-      if (isNewPlace(view, place, hour, "network") && isNewPlace(view, place, hour, level)) requests += place.requests;
-      else known += place.requests;
-    }
-    if (requests >= least && known >= GOES_ON_SHARE * times * (week[hour % WEEK_HOURS] ?? 0))
-      return { level, requests };
+/** Requests from providers that are new to a key that stays with its own, beside those that it has. */
+function fromNewProviders(view: KeyView, row: KeyHour, hour: number): number {
+  if (goesAround(view, "asn", hour)) return 0;
+  const { requests: week, level } = view.profile;
+  let requests = 0;
+  let known = 0;
+  for (const place of row.places) {
+    if (isNewPlace(view, place, hour, "network") && isNewPlace(view, place, hour, "asn")) requests += place.requests;
+    else known += place.requests;
   }
-  return NOTHING_NEW;
+  return known >= GOES_ON_SHARE * level * (week[hour % WEEK_HOURS] ?? 0) ? requests : 0;
 }
 
 function isLasting(view: KeyView, row: KeyHour, wanted: number): boolean {

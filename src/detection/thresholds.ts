@@ -19,6 +19,8 @@ export interface SpikeThresholds {
 
 export interface OddHoursThresholds {
   readonly historyHours: number;
+  /** Share of these hours that had requests: a key that is used now and then has no nights. */
+  readonly activeShare: number;
   /** Rise of the odd hours' spend that is not explained by the others' rise: 0.2 is +20 %. */
   readonly rise: number;
   /** So many nights, of which at least so many must have risen: a backlog that is worked off takes one or two. */
@@ -85,6 +87,8 @@ export interface StuffingThresholds {
 
 export interface ErrorJumpThresholds {
   readonly historyHours: number;
+  /** Hours with requests, without which its usual share is not known. */
+  readonly activeHours: number;
   readonly windowMinutes: number;
   readonly least: number;
   /** Lower end of the share of errors. */
@@ -133,6 +137,7 @@ export const DEFAULT_THRESHOLDS: Thresholds = {
   },
   oddHours: {
     historyHours: 672,
+    activeShare: 0.25,
     rise: 0.2,
     nights: [
       { of: 3, least: 3 },
@@ -140,7 +145,7 @@ export const DEFAULT_THRESHOLDS: Thresholds = {
       { of: 7, least: 5 },
     ],
     overOwnMost: 1.3,
-    deviations: 2.8,
+    deviations: 2.6,
     leastUnits: 100,
     leastShare: 0.01,
   },
@@ -177,6 +182,7 @@ export const DEFAULT_THRESHOLDS: Thresholds = {
   stuffing: { keysRefused: 20, share: 0.5 },
   errorJump: {
     historyHours: 72,
+    activeHours: 24,
     windowMinutes: 15,
     least: 15,
     share: 0.03,
