@@ -52,7 +52,7 @@ const short = (value: unknown): string =>
 
 const began = performance.now();
 const quiet: QuietCounts = { keyWeeks: 0, falseAlerts: tallyOf(), trueButHonest: tallyOf() };
-const perFleet = FLEET_KEYS * (QUIET_WEEKS + FLEET_WEEKS);
+const perFleet = FLEET_KEYS * FLEET_WEEKS;
 for (let fleet = 0; fleet < Math.ceil(keyWeeks / perFleet); fleet++) {
   measureQuiet(
     { seed: seed + fleet, keys: FLEET_KEYS, weeks: FLEET_WEEKS, thresholds: DEFAULT_THRESHOLDS },
@@ -124,7 +124,7 @@ const wolf: Rows = [
 ];
 const alerts = found.trueAlerts + found.falseAlerts;
 process.stdout.write(
-  `Seeds ${seed} and up. Honest traffic: ${quiet.keyWeeks} key-weeks.\n\n${textTable(wolf)}\n\n` +
+  `Seeds ${seed} and up. Honest traffic: ${quiet.keyWeeks} key-weeks, after ${QUIET_WEEKS} weeks of learning each.\n\n${textTable(wolf)}\n\n` +
     `credential_stuffing: ${stuffing.falseAlerts} false alerts in ${stuffing.networkWeeks} network-weeks.\n\n` +
     `Attacks: one on each key; ${found.tooSmall} incidents of fewer than 30 errors are left out.\n\n${textTable(recall)}\n\n` +
     `Precision where each key is attacked once in ${QUIET_WEEKS + RECALL_WEEKS} weeks: ${share(found.trueAlerts, alerts)} alerts ` +

@@ -97,8 +97,8 @@ export function measureQuiet(
         onFalse?.(finding, key);
       }
     }
-    // The weeks of learning count too: cold start must be silent.
-    into.keyWeeks += QUIET_WEEKS + weeks;
+    // An alert while it learns is a false one too, but those weeks are no merit: most detectors are silent in them.
+    into.keyWeeks += weeks;
   }
 }
 

@@ -37,7 +37,7 @@ export function detectSpike(view: KeyView): Finding | null {
       fromNewProviders: fromNew,
       worstBefore: profile.worstRatio,
     },
-    place: fromNew.level !== null ? (row.places.find((place) => isNewPlace(view, place, hour, "asn")) ?? null) : null,
+    place: isFromNew ? (row.places.find((place) => isNewPlace(view, place, hour, "asn")) ?? null) : null,
     since: row.hour,
     until: row.hour + HOUR_SECONDS,
   });
