@@ -1,7 +1,8 @@
 import { waitUntil } from "cloudflare:workers";
 import { Hono } from "hono";
 import { rotateSigningKeys, signingStatus } from "../durable-objects/signing-keys/client.ts";
-import { queryUsage } from "../durable-objects/usage-ledger/client.ts";
+import type { Comparison, ComparisonQuery } from "../durable-objects/usage-ledger/api.ts";
+import { compareUsage, queryUsage } from "../durable-objects/usage-ledger/client.ts";
 import { identifyCaller } from "./control/caller.ts";
 import { requireScope } from "./control/problem.ts";
 import { authorize } from "./gateway/authorize.ts";
@@ -195,6 +196,7 @@ async function loadControl({ env, isolate, ipSalt }: App): Promise<Hono> {
     clientIp: clientIpOf,
     requestId: requestIdOf,
     usage: (workspace, query) => readUsage(env, workspace, query),
+    comparison: (workspace, query) => readComparison(env, workspace, query),
     signingKeys: {
       status: () => signingStatus(env.SIGNING_KEYS, signingPolicyOf(isolate.config)),
       rotate: (call) => rotateSigningKeys(env.SIGNING_KEYS, { ...call, policy: signingPolicyOf(isolate.config) }),
@@ -219,6 +221,18 @@ async function readUsage(env: Env, workspace: string, query: UsageQuery): Promis
   }
   logError(error.cause, { part: "ledger" });
   return err({ code: error.code, detail: error.detail });
+}
+
+async function readComparison(
+  env: Env,
+  workspace: string,
+  query: ComparisonQuery,
+): Promise<Result<Comparison, Problem>> {
+  const answered = await compareUsage(env.USAGE_LEDGER, workspace, query);
+  if (answered.ok) return answered;
+  const { code, detail, cause } = answered.error;
+  logError(cause, { part: "ledger" });
+  return err({ code, detail });
 }
 
 function toJson(request: Request, result: Result<unknown, Problem>, app: App): Response {

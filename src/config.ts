@@ -1,5 +1,6 @@
 import type { Environment, Policy } from "./keys/record.ts";
 import type { Limit } from "./limits/limit.ts";
+import type { Retention } from "./usage/retention.ts";
 
 /** What a deployment fronts, as written in `gateway.config.ts`. Reviewed like code; compiled by `gateway/routes.ts`. */
 export interface GatewayConfig {
@@ -28,6 +29,24 @@ export interface GatewayConfig {
   readonly serverTiming?: boolean;
   /** Short-lived tokens in place of keys. */
   readonly tokens?: TokensConfig;
+  readonly usage?: UsageConfig;
+  /** What owners pay for units: for statements. Default: statements without amounts. */
+  readonly pricing?: PricingConfig;
+}
+
+export interface UsageConfig {
+  /** How long sums are kept. Default: minutes 48 hours, hours 90 days, days 25 months. */
+  readonly retention?: Partial<Retention>;
+}
+
+/** Decimals as text, so that they are what is written: `"0.0025"`. At most nine decimals. */
+export interface PricingConfig {
+  /** ISO 4217: `EUR`. */
+  readonly currency: string;
+  /** Of one unit (`cost`) of a key without a plan, or of a plan that is not named below. */
+  readonly perUnit: string;
+  /** Of one unit of keys that are on these plans when the statement is read. */
+  readonly perUnitByPlan?: Readonly<Record<string, string>>;
 }
 
 /** Keys, tokens and identities of others are exchanged for tokens at `/_latchkey/oauth/token`. */

@@ -158,11 +158,6 @@ export const MAX_LISTED_WORKSPACES = 200;
 /** Rows of one `GET /usage` answer: about 2 MB of JSON. */
 export const MAX_USAGE_ROWS = 10_000;
 
-/** Retention of roll-ups. */
-export const USAGE_MINUTE_RETENTION_HOURS = 48;
-export const USAGE_HOUR_RETENTION_DAYS = 90;
-export const USAGE_DAY_RETENTION_MONTHS = 25;
-
 /** Upstream defaults: overridden by route. */
 export const UPSTREAM_TIMEOUT_SECONDS = 30;
 /** An upload may take this long on top of the upstream's time: the slowest link that is worth serving, 0.5 Mbit/s. */

@@ -12,6 +12,7 @@ import { RootToken } from "./platform/root-token.ts";
 import { ok, err, type Result } from "./result.ts";
 import { consumeUsage } from "./usage/consumer.ts";
 import { ipSaltFrom } from "./usage/privacy.ts";
+import { DEFAULT_RETENTION } from "./usage/retention.ts";
 import { runScheduled } from "./usage/scheduled.ts";
 
 /** The gateway as a library: this repository's own `index.ts` uses nothing else. */
@@ -37,7 +38,7 @@ export function defineGateway(config: GatewayConfig) {
       return answering;
     },
     async queue(batch, env): Promise<void> {
-      await consumeUsage(batch, env);
+      await consumeUsage(batch, env, { ...DEFAULT_RETENTION, ...config.usage?.retention });
     },
     async scheduled(_controller, env): Promise<void> {
       await runScheduled(env);

@@ -1,5 +1,6 @@
 import type { Result } from "../../src/result.ts";
 import type { UsageBatch } from "../../src/usage/event.ts";
+import type { Retention } from "../../src/usage/retention.ts";
 import type { UsagePart, UsageQuery, UsageQueryError } from "../../src/usage/query.ts";
 
 /** What the ledger says over RPC: plain data both ways. Times are epoch ms unless a name says seconds. */
@@ -61,6 +62,23 @@ export interface ReconciliationStatus {
   readonly newestHour: number | null;
 }
 
+/** Whole hours of `[from, to)`, epoch ms. */
+export interface ComparisonQuery {
+  readonly lineageIds: readonly string[];
+  readonly from: number;
+  readonly to: number;
+}
+
+/** How the ledger of a range compares with the meters. */
+export interface Comparison {
+  /** Every hour of the range before this was compared. Epoch ms. */
+  readonly comparedUntil: number;
+  /** Sum over hours and lineages of |meter - ledger|, cost units. */
+  readonly differenceUnits: number;
+  /** Of all lineages: those whose meter did not answer, by hours. */
+  readonly unchecked: number;
+}
+
 /** Sums since the ledger began; they only rise. */
 export interface OutcomeTotal {
   readonly code: string;
@@ -86,8 +104,8 @@ export interface LedgerStatus {
 
 /** RPC methods of the `UsageLedger` object, named `<workspace>/<shard>`. */
 export interface UsageLedgerApi {
-  /** Counts each batch once, however often it comes. One transaction for all of them. */
-  ingest(batches: readonly LedgerBatch[]): Promise<IngestAnswer>;
+  /** Counts each batch once, however often it comes. One transaction for all of them. `retention` holds from now on; absent: what holds. */
+  ingest(batches: readonly LedgerBatch[], retention?: Retention): Promise<IngestAnswer>;
   /** The registry has these. */
   confirmUses(uses: readonly KeyUse[]): Promise<void>;
   /** Uses that nobody confirmed, for the cron. Reads the whole table: not for each minute. */
@@ -98,6 +116,7 @@ export interface UsageLedgerApi {
   /** Lineages with an event in `[from, to)`, in order of their ids. */
   lineagesUsed(from: number, to: number, limit: number): Promise<readonly string[]>;
   nextReconciliation(limit: number): Promise<ReconciliationSlice | null>;
+  comparison(query: ComparisonQuery): Promise<Comparison>;
   recordReconciliation(result: ReconciliationResult): Promise<void>;
   status(): Promise<LedgerStatus>;
   /** The list of workspaces; kept by the ledger `default/0` alone. */

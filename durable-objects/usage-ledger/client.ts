@@ -6,7 +6,7 @@ import type { UsageAnswer, UsagePoint, UsageQuery, UsageQueryError } from "../..
 import { mergePoints, toUsageAnswer } from "../../src/usage/query.ts";
 import { DEFAULT_WORKSPACE } from "../../src/usage/make-event.ts";
 import { ledgerName, ledgerNames } from "../../src/usage/shard.ts";
-import type { UsageLedgerApi } from "./api.ts";
+import type { Comparison, ComparisonQuery, UsageLedgerApi } from "./api.ts";
 
 /** How everything else talks to ledger objects. */
 
@@ -39,6 +39,8 @@ export interface LedgerUnavailable {
   readonly cause: unknown;
 }
 
+const UNREADABLE = "Usage cannot be read right now. Try again shortly.";
+
 /** Asks every ledger of a workspace and adds up what they say. All or nothing: sums of some of them would be wrong. */
 export async function queryUsage(
   namespace: LedgerNamespace,
@@ -57,6 +59,26 @@ export async function queryUsage(
     const points = mergePoints(lists);
     return points.ok ? ok(toUsageAnswer(query, { from, to, points: points.value })) : points;
   } catch (cause) {
-    return err({ code: "storage_unavailable", detail: "Usage cannot be read right now. Try again shortly.", cause });
+    return err({ code: "storage_unavailable", detail: UNREADABLE, cause });
+  }
+}
+
+/** Asks every ledger of a workspace: compared is what all of them have compared. */
+export async function compareUsage(
+  namespace: LedgerNamespace,
+  workspace: string,
+  query: ComparisonQuery,
+): Promise<Result<Comparison, LedgerUnavailable>> {
+  try {
+    const parts = await Promise.all(
+      ledgerNames(workspace).map((name) => askLedger(ledgerByName(namespace, name).comparison(query))),
+    );
+    return ok({
+      comparedUntil: Math.min(...parts.map(({ comparedUntil }) => comparedUntil)),
+      differenceUnits: parts.reduce((sum, { differenceUnits }) => sum + differenceUnits, 0),
+      unchecked: parts.reduce((sum, { unchecked }) => sum + unchecked, 0),
+    });
+  } catch (cause) {
+    return err({ code: "storage_unavailable", detail: UNREADABLE, cause });
   }
 }

@@ -13,7 +13,7 @@ import {
 import type { UsageFilters, UsagePart, UsagePoint, UsageQuery, UsageQueryError } from "../../src/usage/query.ts";
 import { mergePoints, tooManyPoints } from "../../src/usage/query.ts";
 import { GRANULARITY_SECONDS, HOUR_SECONDS, emptySums } from "../../src/usage/rollup.ts";
-import type { LedgerMarks, Segment } from "../../src/usage/segments.ts";
+import type { LedgerMarks, PlannedSegment } from "../../src/usage/segments.ts";
 import { planSegments } from "../../src/usage/segments.ts";
 import type { LineageHourCost } from "./api.ts";
 import { seriesGroups } from "./groups.ts";
@@ -37,11 +37,12 @@ type Point = { -readonly [K in keyof UsagePoint]: UsagePoint[K] };
 /** In no order. `null`: more than `most` points. */
 function sumSegments(
   sql: SqlStorage,
-  segments: readonly Segment[],
+  segments: readonly PlannedSegment[],
   query: Pick<UsageQuery, "granularity" | "groupBy" | "filters" | "distributions">,
   most: number,
 ): readonly UsagePoint[] | null {
-  const seconds = GRANULARITY_SECONDS[query.granularity];
+  // Months are periods all of them.
+  const seconds = query.granularity === "month" ? 0 : GRANULARITY_SECONDS[query.granularity];
   const groups = seriesGroups(sql, query.groupBy, query.filters);
   const { distributions: spread = false } = query;
   const reading = { places: placesIn(query.filters), distributions: spread };
@@ -52,7 +53,7 @@ function sumSegments(
     const halfCold = halfColdOf(segment.table);
     for (const { bucket, packed, distributions } of readParts(sql, segment, reading)) {
       groups.learn(packed);
-      const start = bucket - (bucket % seconds);
+      const start = segment.start ?? bucket - (bucket % seconds);
       let ofStart = byStart.get(start);
       if (ofStart === undefined) byStart.set(start, (ofStart = new Map<number, Point>()));
       for (let at = 0; at < packed.length; at += PACKED_WIDTH) {
@@ -116,12 +117,15 @@ export function readLineagesUsed(
 }
 
 /** Each hour is in the hours' rows once it is summed, and in the minutes' only until then. */
-function wholeHours(range: { readonly from: number; readonly to: number }, marks: LedgerMarks): readonly Segment[] {
+function wholeHours(
+  range: { readonly from: number; readonly to: number },
+  marks: LedgerMarks,
+): readonly PlannedSegment[] {
   const hourMs = HOUR_SECONDS * 1_000;
   const from = Math.floor(range.from / hourMs) * HOUR_SECONDS;
   const to = Math.ceil(range.to / hourMs) * HOUR_SECONDS;
   return [
-    { table: "hour", from, to: Math.min(to, marks.hourMark) },
-    { table: "minute", from: Math.max(from, marks.hourMark), to },
+    { table: "hour", from, to: Math.min(to, marks.hourMark), start: null },
+    { table: "minute", from: Math.max(from, marks.hourMark), to, start: null },
   ];
 }

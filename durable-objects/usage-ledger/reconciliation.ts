@@ -1,6 +1,12 @@
 import type { LedgerMarks } from "../../src/usage/segments.ts";
 import { HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
-import type { ReconciliationResult, ReconciliationSlice, ReconciliationStatus } from "./api.ts";
+import type {
+  Comparison,
+  ComparisonQuery,
+  ReconciliationResult,
+  ReconciliationSlice,
+  ReconciliationStatus,
+} from "./api.ts";
 import { readCostByLineageHour, readLineagesUsed } from "./read.ts";
 import { readState } from "./state.ts";
 
@@ -113,4 +119,35 @@ export function reconciliationStatus(sql: SqlStorage): ReconciliationStatus {
     unchecked: hours.unchecked,
     newestHour: hours.newest === null ? null : hours.newest * 1_000,
   };
+}
+
+/** Hours that are too old to be known of were compared, or were before the ledger began. */
+export function compare(sql: SqlStorage, { lineageIds, from, to }: ComparisonQuery, marks: LedgerMarks): Comparison {
+  const first = Math.max(bucketOf(from, HOUR_SECONDS), readState(sql, "first_hour"), marks.hourHorizon);
+  const end = Math.ceil(to / HOUR_MS) * HOUR_SECONDS;
+  const done = new Set(
+    sql
+      .exec<{ hour: number }>(`SELECT hour FROM reconciled_hour WHERE done = 1 AND hour >= ? AND hour < ?`, first, end)
+      .toArray()
+      .map(({ hour }) => hour),
+  );
+  let until = first;
+  while (until < end && done.has(until)) until += HOUR_SECONDS;
+  const { units } = sql
+    .exec<{ units: number }>(
+      `SELECT COALESCE(SUM(ABS(meter - ledger)), 0) AS units FROM reconciliation
+       WHERE hour >= ? AND hour < ? AND lineage_id IN (SELECT value FROM json_each(?))`,
+      first,
+      end,
+      JSON.stringify(lineageIds),
+    )
+    .one();
+  const { unchecked } = sql
+    .exec<{ unchecked: number }>(
+      `SELECT COALESCE(SUM(unchecked), 0) AS unchecked FROM reconciled_hour WHERE hour >= ? AND hour < ?`,
+      first,
+      end,
+    )
+    .one();
+  return { comparedUntil: until * 1_000, differenceUnits: units, unchecked };
 }

@@ -3,11 +3,10 @@ import { addPacked } from "../../src/usage/packed-sums.ts";
 import type { Granularity } from "../../src/usage/rollup.ts";
 import { DAY_SECONDS, GRANULARITY_SECONDS, HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
 import type { LedgerMarks } from "../../src/usage/segments.ts";
-import { horizonsAt } from "../../src/usage/segments.ts";
 import { sweepBatchIds } from "./batch-ids.ts";
 import { OLD_TABLES, addToBucket, coarserBuckets, readParts } from "./packs.ts";
 import { SEEN_STEP_SECONDS, placesOf } from "./series.ts";
-import { readState, writeState } from "./state.ts";
+import { readHorizons, readState, writeState } from "./state.ts";
 import { sweepUses } from "./uses.ts";
 
 /**
@@ -22,7 +21,11 @@ const GRAINS = ["minute", "hour", "day"] as const;
 
 /** Up to where each table is complete. */
 export function readMarks(sql: SqlStorage, now: number): LedgerMarks {
-  return { hourMark: readState(sql, "hour_mark"), dayMark: readState(sql, "day_mark"), ...horizonsAt(now) };
+  return {
+    hourMark: readState(sql, "hour_mark"),
+    dayMark: readState(sql, "day_mark"),
+    ...readHorizons(sql, now),
+  };
 }
 
 /** Whether there is an hour or a day to sum. */
@@ -73,7 +76,7 @@ function sumUp(sql: SqlStorage, { from: table, into, mark, until }: Step): numbe
 
 /** Deletes what is past its retention. To be called in a transaction; a second call finds nothing to do. */
 export function sweep(sql: SqlStorage, now: number): number {
-  const { minuteHorizon, hourHorizon, dayHorizon } = horizonsAt(now);
+  const { minuteHorizon, hourHorizon, dayHorizon } = readHorizons(sql, now);
   let rows = sweepSums(sql, "minute", minuteHorizon) + sweepSums(sql, "hour", hourHorizon);
   const days = sweepSums(sql, "day", dayHorizon);
   rows += days;

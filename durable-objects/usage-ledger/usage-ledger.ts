@@ -1,9 +1,12 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Result } from "../../src/result.ts";
 import type { UsagePart, UsageQuery, UsageQueryError } from "../../src/usage/query.ts";
+import type { Retention } from "../../src/usage/retention.ts";
 import { HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
 import { migrate } from "../migrate.ts";
 import type {
+  Comparison,
+  ComparisonQuery,
   IngestAnswer,
   KeyUse,
   LedgerBatch,
@@ -18,11 +21,11 @@ import { ingestBatches } from "./ingest.ts";
 import { fold, isFoldDue } from "./journal.ts";
 import { emptyMemory } from "./memory.ts";
 import { readCostByLineageHour, readLineagesUsed, readUsage } from "./read.ts";
-import { isReconciliationDue, nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
+import { compare, isReconciliationDue, nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
 import { isKept, isRollUpDue, readMarks, rollUp, sweep } from "./roll-up.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { hasSeries } from "./series.ts";
-import { beginState, readState, writeState } from "./state.ts";
+import { beginState, readState, writeRetention, writeState } from "./state.ts";
 import { confirmUses, moveOldUses, pendingUses, storeUses } from "./uses.ts";
 
 /** The alarm runs this long after the hour, when that hour can be summed. */
@@ -52,13 +55,14 @@ export class UsageLedger extends DurableObject<Env> {
   }
 
   /** Counts each batch once, all of them in one transaction. Throws (and counts none) only when storage does. */
-  ingest(batches: readonly LedgerBatch[]): IngestAnswer {
+  ingest(batches: readonly LedgerBatch[], retention?: Retention): IngestAnswer {
     const now = Date.now();
     const answer = this.#inTransaction(() => {
+      const ofPolicy = retention === undefined ? 0 : writeRetention(this.#sql, retention, now);
       const isDue = isFoldDue(this.#sql, now, this.#memory.journal) || isRollUpDue(this.#sql, now);
       const rows = isDue ? this.#sumUp(now) : 0;
       const ingested = ingestBatches(this.#sql, batches, this.#memory, now);
-      return { ...ingested, rowsWritten: ingested.rowsWritten + rows };
+      return { ...ingested, rowsWritten: ingested.rowsWritten + rows + ofPolicy };
     });
     for (const [index, outcome] of answer.outcomes.entries()) {
       this.#batches += 1;
@@ -107,6 +111,10 @@ export class UsageLedger extends DurableObject<Env> {
 
   recordReconciliation(result: ReconciliationResult): void {
     this.#rowsWritten += this.ctx.storage.transactionSync(() => recordResult(this.#sql, result, Date.now()));
+  }
+
+  comparison(query: ComparisonQuery): Comparison {
+    return compare(this.#sql, query, readMarks(this.#sql, Date.now()));
   }
 
   status(): LedgerStatus {

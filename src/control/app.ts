@@ -60,6 +60,9 @@ export function createControlApp(deps: ControlDependencies): Hono {
   return app;
 }
 
+/** RFC 7111: the first line has the names of the columns. */
+const CSV_TYPE = "text/csv; charset=utf-8; header=present";
+
 interface Served {
   readonly deps: ControlDependencies;
   readonly root: RootToken;
@@ -82,16 +85,15 @@ async function serve(
 }
 
 /** Nothing here is for a cache: answers hold records, and one of them a key. */
-function toResponse(answer: Answer, requestId: string): Response {
-  return Response.json(answer.body, {
-    status: answer.status,
-    headers: {
-      "Cache-Control": "no-store",
-      "X-Content-Type-Options": "nosniff",
-      "X-Request-Id": requestId,
-      ...answer.headers,
-    },
-  });
+function toResponse({ status, body, csv, headers: own }: Answer, requestId: string): Response {
+  const headers = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Request-Id": requestId,
+    ...own,
+  };
+  if (csv === undefined) return Response.json(body, { status, headers });
+  return new Response(csv, { status, headers: { ...headers, "Content-Type": CSV_TYPE } });
 }
 
 function routePath(operation: Operation): string {

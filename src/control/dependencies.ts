@@ -1,4 +1,5 @@
 import type { RotateCall, Rotated, RotateRefusal, SigningStatus } from "../../durable-objects/signing-keys/api.ts";
+import type { Comparison, ComparisonQuery } from "../../durable-objects/usage-ledger/api.ts";
 import type { GatewayConfig } from "../config.ts";
 import type { ProblemCode } from "../http/codes.ts";
 import type { EdgeRecord } from "../keys/record.ts";
@@ -21,6 +22,8 @@ export interface ControlDependencies {
   readonly requestId: (request: Request) => string;
   /** `request_invalid` when the answer would be too large, `storage_unavailable` when the ledger cannot be asked in time. */
   readonly usage: (workspace: string, query: UsageQuery) => Promise<Outcome<UsageAnswer>>;
+  /** How the ledger of a range compares with the meters. Fails as `usage` does. */
+  readonly comparison: (workspace: string, of: ComparisonQuery) => Promise<Outcome<Comparison>>;
   readonly signingKeys: SigningKeyCalls;
   /** Epoch ms. */
   readonly now: () => number;

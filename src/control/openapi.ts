@@ -175,7 +175,10 @@ function describeOperation(operation: Operation): RouteConfig {
           ...(operation.write ? { "Idempotent-Replayed": header("IdempotentReplayed") } : {}),
           ...Object.fromEntries((success.headers ?? []).map((name) => [name, header(name)])),
         },
-        content: { "application/json": { schema: success.schema } },
+        content: {
+          "application/json": { schema: success.schema },
+          ...(success.csv === true ? { "text/csv": { schema: z.string() } } : {}),
+        },
       },
     },
   };

@@ -46,6 +46,8 @@ export interface OperationSpec<Q extends z.ZodType, B extends z.ZodType> {
     readonly schema: z.ZodType;
     /** Headers that this answer carries besides those that all carry. */
     readonly headers?: readonly ("ETag" | "Location")[];
+    /** `?format=csv` is answered with a table. */
+    readonly csv?: true;
   };
   /** Besides those that every call can end in. */
   readonly problems: readonly ProblemCode[];
@@ -68,6 +70,8 @@ export interface Call<Q, B> {
 export interface Answer {
   readonly status: 200 | 201;
   readonly body: unknown;
+  /** In the body's place. */
+  readonly csv?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 

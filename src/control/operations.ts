@@ -5,6 +5,7 @@ import { createKey, listKeys, patchKey, readKey } from "./keys.ts";
 import type { Operation } from "./operation.ts";
 import { disableOwner, enableOwner, listOwners, putOwner, readOwner } from "./owners.ts";
 import { listSigningKeys, rotateSigningKeys } from "./signing-keys.ts";
+import { readStatement } from "./statements.ts";
 import { readUsage } from "./usage.ts";
 
 /**
@@ -29,6 +30,7 @@ export const OPERATIONS: readonly Operation[] = [
   disableOwner, // POST /owners/{id}/disable  owners:write
   enableOwner, // POST  /owners/{id}/enable   owners:write
   readUsage, //   GET   /usage                usage:read
+  readStatement, // GET /owners/{id}/statement usage:read
   listAudit, //   GET   /audit                audit:read
   verifyAudit, // GET   /audit/verify         audit:read
   listSigningKeys, //   GET  /signing-keys         audit:read

@@ -1,11 +1,13 @@
 import { z } from "@hono/zod-openapi";
 import { ok } from "../result.ts";
-import { readUsageQuery, USAGE_DIMENSIONS } from "../usage/query.ts";
+import type { Quantiles } from "../usage/distributions.ts";
+import { readUsageQuery, USAGE_DIMENSIONS, type UsageAnswer, type UsageQuery } from "../usage/query.ts";
+import { answerCsv, formatSchema, toCsv } from "./csv.ts";
 import { present } from "./issuance-rules.ts";
 import { defineOperation } from "./operation.ts";
 import { invalid } from "./problem.ts";
 import { NAME_PATTERN } from "./schemas/names.ts";
-import { queryTimeSchema, sentTimeSchema } from "./schemas/common.ts";
+import { queryTimeSchema, sentTimeSchema, timeZoneSchema } from "./schemas/common.ts";
 
 /** `/usage`: what was asked of the API behind the gateway, by time and by whom. */
 
@@ -41,12 +43,20 @@ const groupBySchema = z
     example: "key,route",
   });
 
+const granularitySchema = z.enum(["minute", "hour", "day", "month"]);
+
 const usageQuery = z.strictObject({
   from: queryTimeSchema
     .optional()
-    .openapi({ description: "Absent: an hour of minutes, a day of hours or 30 days before `to`." }),
+    .openapi({
+      description:
+        "Absent: an hour of minutes, a day of hours, 30 days or a year (60 days in another time zone than UTC) before `to`.",
+    }),
   to: queryTimeSchema.optional().openapi({ description: "Absent: now." }),
-  granularity: z.enum(["minute", "hour", "day"]).optional().openapi({ default: "hour" }),
+  granularity: granularitySchema.optional().openapi({ default: "hour" }),
+  timeZone: timeZoneSchema
+    .optional()
+    .openapi({ description: "Whose days and months are meant. Minutes and hours are those of UTC. Absent: UTC." }),
   groupBy: groupBySchema,
   key: filter("Id of a key."),
   owner: filter("Name of an owner.", z.string().regex(NAME_PATTERN, "Must be the name of an owner.")),
@@ -62,6 +72,7 @@ const usageQuery = z.strictObject({
     .enum(["true", "false"])
     .optional()
     .openapi({ description: "With quantiles of times and the number of different addresses, in each row." }),
+  format: formatSchema,
 });
 
 const quantilesSchema = z
@@ -105,7 +116,8 @@ const usageSchema = z
   .strictObject({
     from: sentTimeSchema.openapi({ description: "What was counted: edges are widened to whole buckets." }),
     to: sentTimeSchema,
-    granularity: z.enum(["minute", "hour", "day"]),
+    granularity: granularitySchema,
+    timeZone: z.string().optional().openapi({ description: "Where one was asked for." }),
     series: z.array(
       z.strictObject({
         start: sentTimeSchema.openapi({ description: "Start of the bucket." }),
@@ -134,12 +146,17 @@ export const readUsage = defineOperation({
   tag: "Usage",
   summary: "Read usage",
   description:
-    "From usage events, some seconds behind. Buckets are aligned to UTC; those in which nothing happened are left out. Minutes are kept for 48 hours, hours for 90 days, days for 25 months.",
+    "From usage events, some seconds behind. Buckets are aligned to UTC, or days and months to `timeZone`; those in which nothing happened are left out. Minutes are kept for 48 hours, hours for 90 days, days for 25 months, where the deployment says nothing else. Days of another time zone are made of hours, and known as long as these; where its days begin in the middle of an hour of UTC, as long as minutes.",
   query: usageQuery,
   write: false,
-  success: { status: 200, description: "A row for each bucket and group, and the totals.", schema: usageSchema },
+  success: {
+    status: 200,
+    description: "A row for each bucket and group, and the totals.",
+    schema: usageSchema,
+    csv: true,
+  },
   problems: [],
-  async handle({ caller, deps, now, query }) {
+  async handle({ caller, deps, now, query: { format, ...query } }) {
     const parameters = new URLSearchParams();
     for (const [name, values] of Object.entries(present<Record<string, string | string[]>>(query))) {
       for (const value of [values].flat()) parameters.append(name, value);
@@ -150,6 +167,33 @@ export const readUsage = defineOperation({
       return invalid([{ pointer: `/${parameter}`, detail: `The parameter ${detail}.`, in: "query" }]);
     }
     const report = await deps.usage(caller.workspace, asked.value);
-    return report.ok ? ok({ status: 200, body: report.value }) : report;
+    if (!report.ok) return report;
+    if (format === "csv") return ok(answerCsv(usageCsv(report.value, asked.value), "usage.csv"));
+    return ok({ status: 200, body: report.value });
   },
 });
+
+const SUMS = ["requests", "allowed", "refused", "cost", "bytesIn", "bytesOut"] as const;
+const TIMES = ["latencyMs", "authMs", "upstreamMs"] as const;
+const SHARES = ["p50", "p95", "p99"] as const;
+
+/** A row for each of `series`; the totals are left to the spreadsheet. */
+function usageCsv({ series }: UsageAnswer, { groupBy, distributions = false }: UsageQuery): string {
+  const spread = distributions
+    ? [...TIMES.flatMap((time) => SHARES.map((share) => `${time}_${share}`)), "distinctAddresses"]
+    : [];
+  const columns = ["start", ...groupBy, ...SUMS, "averageLatencyMs", "estimatedCostUsd", ...spread];
+  return toCsv(
+    columns,
+    series.map(({ latencyMs, authMs, upstreamMs, ...row }) => ({
+      ...row,
+      ...inColumns("latencyMs", latencyMs),
+      ...inColumns("authMs", authMs),
+      ...inColumns("upstreamMs", upstreamMs),
+    })),
+  );
+}
+
+function inColumns(time: (typeof TIMES)[number], of: Quantiles | null | undefined) {
+  return Object.fromEntries(SHARES.map((share) => [`${time}_${share}`, of?.[share] ?? null]));
+}

@@ -4,6 +4,7 @@ import { isPrefix } from "../keys/format.ts";
 import { isPublishablePattern, isScope } from "../keys/scopes.ts";
 import { checkLimits } from "./config-check-limits.ts";
 import { checkAudiences, checkTokens } from "./config-check-tokens.ts";
+import { checkPricing, checkUsage } from "./config-check-usage.ts";
 import { checkUpstream } from "./config-check-upstream.ts";
 import { Findings } from "./config-findings.ts";
 import type { ConfigError, Fields } from "./config-findings.ts";
@@ -28,6 +29,8 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     "leaseBrokers",
     "serverTiming",
     "tokens",
+    "usage",
+    "pricing",
   ]);
   if (fields === null) return findings.errors;
   checkGeneral(findings, fields);
@@ -49,6 +52,8 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     checkRoute(findings, `routes[${index}]`, route, { upstreamNames, planLimitNames });
   }
   if (fields["tokens"] !== undefined) checkTokens(findings, fields["tokens"], { upstreamNames, planNames });
+  if (fields["usage"] !== undefined) checkUsage(findings, fields["usage"]);
+  if (fields["pricing"] !== undefined) checkPricing(findings, fields["pricing"], planNames);
   return findings.errors;
 }
 

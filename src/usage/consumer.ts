@@ -7,6 +7,7 @@ import { now as systemNow, within } from "../platform/clock.ts";
 import { logError } from "../platform/log.ts";
 import type { UsageEvent } from "./event.ts";
 import { parseBatch } from "./parse-batch.ts";
+import { DEFAULT_RETENTION, type Retention } from "./retention.ts";
 import { splitByLedger } from "./shard.ts";
 
 /** From the queue to the ledgers. At least once in, once counted: the ledger knows each `batchId`. */
@@ -38,7 +39,11 @@ const listed = new Set<string>();
  * Counts the events of these messages. A message is acknowledged once all of its parts are counted. One that cannot be read is
  * left to the dead-letter queue; it and those whose ledger failed are retried, and hold up no other.
  */
-export async function consumeUsage(batch: MessageBatch, env: ConsumerEnv): Promise<void> {
+export async function consumeUsage(
+  batch: MessageBatch,
+  env: ConsumerEnv,
+  retention: Retention = DEFAULT_RETENTION,
+): Promise<void> {
   const now = systemNow();
   const entries: Entry[] = [];
   const deliveries = new Map<string, Delivery>();
@@ -52,7 +57,7 @@ export async function consumeUsage(batch: MessageBatch, env: ConsumerEnv): Promi
     entries.push(entry);
     addDeliveries(deliveries, entry, parsed.value.batchId, splitByLedger(parsed.value));
   }
-  const uses = await Promise.all(Array.from(deliveries.values(), (delivery) => deliver(delivery, env)));
+  const uses = await Promise.all(Array.from(deliveries.values(), (delivery) => deliver(delivery, retention, env)));
   for (const { message, failed } of entries) {
     if (failed) message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
     else message.ack();
@@ -85,10 +90,10 @@ interface UsesOfLedger {
   readonly uses: readonly KeyUse[];
 }
 
-async function deliver(delivery: Delivery, env: ConsumerEnv): Promise<UsesOfLedger> {
+async function deliver(delivery: Delivery, retention: Retention, env: ConsumerEnv): Promise<UsesOfLedger> {
   const { name, workspace, batches, entries } = delivery;
   try {
-    const answer: IngestAnswer = await askLedger(ledgerByName(env.USAGE_LEDGER, name).ingest(batches));
+    const answer: IngestAnswer = await askLedger(ledgerByName(env.USAGE_LEDGER, name).ingest(batches, retention));
     for (const [index, outcome] of answer.outcomes.entries()) {
       const entry = entries[index];
       if (outcome !== "forgotten" || entry === undefined) continue;

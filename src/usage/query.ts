@@ -9,8 +9,9 @@ import {
   figuresIn,
   noDistributions,
 } from "./distributions.ts";
+import { cutIntoPeriods, isTimeZone } from "./periods.ts";
 import type { Granularity, Sums } from "./rollup.ts";
-import { addSums, emptySums } from "./rollup.ts";
+import { GRANULARITY_SECONDS, addSums, emptySums } from "./rollup.ts";
 
 /** What may be asked of the ledger (`GET /usage`), and the shape of its answer. Pure. */
 
@@ -32,11 +33,17 @@ export type UsageDimension = (typeof USAGE_DIMENSIONS)[number];
 /** For each dimension the values that are wanted; `""` stands for "not known". Absent: all. */
 export type UsageFilters = Readonly<Partial<Record<UsageDimension, readonly string[]>>>;
 
+export type UsageGranularity = Granularity | "month";
+
 export interface UsageQuery {
   /** Epoch ms, `[from, to)`. Whole minutes are counted: `from` is rounded down, `to` up. */
   readonly from: number;
   readonly to: number;
-  readonly granularity: Granularity;
+  readonly granularity: UsageGranularity;
+  /** Where buckets begin that are no buckets of UTC: moments in order, `from` first and `to` last. Epoch ms. */
+  readonly periods?: readonly number[];
+  /** For the answer alone. */
+  readonly timeZone?: string;
   readonly groupBy: readonly UsageDimension[];
   readonly filters: UsageFilters;
   /** Whether to tell how times and addresses are spread: some ten times as much to read. Default: not. */
@@ -86,7 +93,9 @@ export interface UsageAnswer {
   /** What was counted: the range that was asked for, widened to whole minutes (further back: hours, days). */
   readonly from: string;
   readonly to: string;
-  readonly granularity: Granularity;
+  readonly granularity: UsageGranularity;
+  /** Whose days and months these are. Absent: those of UTC. */
+  readonly timeZone?: string;
   readonly series: readonly (UsageFigures & { readonly start: string } & Readonly<
       Partial<Record<UsageDimension, string | number | null>>
     >)[];
@@ -97,25 +106,36 @@ const MAX_FILTER_VALUES = 50;
 const MAX_FILTER_CHARACTERS = 1_024;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-const DEFAULT_RANGE_MS: Readonly<Record<Granularity, number>> = { minute: HOUR_MS, hour: DAY_MS, day: 30 * DAY_MS };
+const DEFAULT_RANGE_MS: Readonly<Record<UsageGranularity, number>> = {
+  minute: HOUR_MS,
+  hour: DAY_MS,
+  day: 30 * DAY_MS,
+  month: 365 * DAY_MS,
+};
+/** They are made of hours, which are not kept for a year. */
+const ZONED_MONTHS_RANGE_MS = 60 * DAY_MS;
+/** Days of the longest retention. */
+const MAX_PERIODS = 4_000;
 const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
 
 /**
  * Reads the query string of `GET /usage`. Without `granularity`: hours; without `to`: until now; without `from`: an hour of
- * minutes, a day of hours or 30 days. `groupBy` may be repeated or separated by commas; filters may be repeated.
+ * minutes, a day of hours, 30 days or a year. `groupBy` may be repeated or separated by commas; filters may be repeated.
  *
  * @param now epoch ms.
  */
 export function readUsageQuery(params: URLSearchParams, now: number): Result<UsageQuery, UsageQueryError> {
   const granularity = params.get("granularity") ?? "hour";
-  if (granularity !== "minute" && granularity !== "hour" && granularity !== "day") {
-    return refuse("granularity", "must be minute, hour or day");
-  }
+  if (!isGranularity(granularity)) return refuse("granularity", "must be minute, hour, day or month");
   const to = readTime(params.get("to"), now);
   if (to === null) return refuse("to", "must be an RFC 3339 time");
-  const from = readTime(params.get("from"), Math.max(0, to - DEFAULT_RANGE_MS[granularity]));
+  const timeZone = params.get("timeZone") ?? "UTC";
+  const range = granularity === "month" && timeZone !== "UTC" ? ZONED_MONTHS_RANGE_MS : DEFAULT_RANGE_MS[granularity];
+  const from = readTime(params.get("from"), Math.max(0, to - range));
   if (from === null) return refuse("from", "must be an RFC 3339 time");
   if (from >= to) return refuse("from", "must be before to");
+  const periods = readPeriods({ from, to }, granularity, timeZone);
+  if (!periods.ok) return periods;
   const groupBy = readGroups(params);
   if (!groupBy.ok) return groupBy;
   const filters = readFilters(params);
@@ -126,10 +146,31 @@ export function readUsageQuery(params: URLSearchParams, now: number): Result<Usa
     from,
     to,
     granularity,
+    ...periods.value,
     groupBy: groupBy.value,
     filters: filters.value,
     distributions: distributions === "true",
   });
+}
+
+/** Days of UTC are the ledger's own. */
+function readPeriods(
+  range: { readonly from: number; readonly to: number },
+  granularity: UsageGranularity,
+  timeZone: string,
+): Result<Pick<UsageQuery, "periods" | "timeZone">, UsageQueryError> {
+  if (!isTimeZone(timeZone)) return refuse("timeZone", "must be the name of a time zone, such as Europe/Berlin");
+  const isUtc = timeZone === "UTC";
+  const named = isUtc ? {} : { timeZone };
+  if (granularity === "month" || (granularity === "day" && !isUtc)) {
+    const periods = cutIntoPeriods(range, granularity, timeZone, MAX_PERIODS);
+    return periods === null ? refuse("from", `reaches over more than ${MAX_PERIODS} days`) : ok({ periods, ...named });
+  }
+  return isUtc ? ok({}) : refuse("timeZone", "is for days and months: minutes and hours are those of UTC");
+}
+
+function isGranularity(text: string): text is UsageGranularity {
+  return text === "month" || Object.hasOwn(GRANULARITY_SECONDS, text);
 }
 
 function readGroups(params: URLSearchParams): Result<readonly UsageDimension[], UsageQueryError> {
@@ -218,7 +259,7 @@ function compareGroups(a: UsagePoint["group"], b: UsagePoint["group"]): number {
 
 /** The contract's form of what the shards gave. */
 export function toUsageAnswer(
-  query: Pick<UsageQuery, "groupBy" | "granularity" | "distributions">,
+  query: Pick<UsageQuery, "groupBy" | "granularity" | "timeZone" | "distributions">,
   part: UsagePart,
 ): UsageAnswer {
   const totals = emptySums();
@@ -239,6 +280,7 @@ export function toUsageAnswer(
     from: new Date(part.from).toISOString(),
     to: new Date(part.to).toISOString(),
     granularity: query.granularity,
+    ...(query.timeZone === undefined ? {} : { timeZone: query.timeZone }),
     series,
     totals: figuresOf({ sums: totals, coldRequests, distributions: overall }),
   };

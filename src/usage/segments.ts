@@ -1,8 +1,8 @@
-import { USAGE_DAY_RETENTION_MONTHS, USAGE_HOUR_RETENTION_DAYS, USAGE_MINUTE_RETENTION_HOURS } from "../constants.ts";
 import type { Result } from "../result.ts";
 import { ok } from "../result.ts";
 import type { UsageQuery, UsageQueryError } from "./query.ts";
 import { refuse } from "./query.ts";
+import type { Retention } from "./retention.ts";
 import type { Granularity } from "./rollup.ts";
 import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS, bucketOf } from "./rollup.ts";
 
@@ -20,14 +20,20 @@ export interface LedgerMarks {
   readonly minuteHorizon: number;
   readonly hourHorizon: number;
   readonly dayHorizon: number;
+  /** What they follow from, for messages. */
+  readonly retention: Retention;
 }
 
-/** Retention: minutes to the hour and hours to the day, so that whole coarser buckets take over. */
-export function horizonsAt(now: number): Pick<LedgerMarks, "minuteHorizon" | "hourHorizon" | "dayHorizon"> {
+export type Horizons = Pick<LedgerMarks, "minuteHorizon" | "hourHorizon" | "dayHorizon" | "retention">;
+
+/** Minutes are kept to the hour and hours to the day, so that whole coarser buckets take over. */
+export function horizonsAt(now: number, retention: Retention): Horizons {
+  const { minuteHours, hourDays, dayMonths } = retention;
   return {
-    minuteHorizon: bucketOf(now - USAGE_MINUTE_RETENTION_HOURS * HOUR_MS, HOUR_SECONDS),
-    hourHorizon: bucketOf(now - USAGE_HOUR_RETENTION_DAYS * DAY_MS, DAY_SECONDS),
-    dayHorizon: bucketOf(now - USAGE_DAY_RETENTION_MONTHS * 31 * DAY_MS, DAY_SECONDS),
+    minuteHorizon: bucketOf(now - minuteHours * HOUR_MS, HOUR_SECONDS),
+    hourHorizon: bucketOf(now - hourDays * DAY_MS, DAY_SECONDS),
+    dayHorizon: bucketOf(now - dayMonths * 31 * DAY_MS, DAY_SECONDS),
+    retention,
   };
 }
 
@@ -38,31 +44,67 @@ export interface Segment {
   readonly to: number;
 }
 
+/** A segment whose rows belong to the period that begins at `start`, epoch seconds; `null`: each to its bucket of the granularity. */
+export interface PlannedSegment extends Segment {
+  readonly start: number | null;
+}
+
 /**
  * Which table answers which part of the range: the coarsest that holds exactly that part. Whole minutes are exact as long as
- * minutes are kept; edges older than that are widened to the hour, and past the hours' retention to the day.
+ * minutes are kept; edges older than that are widened to the hour, and past the hours' retention to the day. Where a period ends
+ * within the range nothing is widened: what cannot be told apart any more is refused.
  */
 export function planSegments(
-  query: Pick<UsageQuery, "from" | "to" | "granularity">,
+  query: Pick<UsageQuery, "from" | "to" | "granularity" | "periods" | "timeZone">,
   marks: LedgerMarks,
-): Result<readonly Segment[], UsageQueryError> {
-  const { granularity } = query;
-  let from = widen(bucketOf(query.from, MINUTE_SECONDS), marks, "down");
+): Result<readonly PlannedSegment[], UsageQueryError> {
+  const { granularity, periods } = query;
+  const from = widen(bucketOf(query.from, MINUTE_SECONDS), marks, "down");
   const to = widen(bucketOf(query.to + MINUTE_SECONDS * 1_000 - 1, MINUTE_SECONDS), marks, "up");
+  const { minuteHours, hourDays } = marks.retention;
   if (granularity === "minute" && from < marks.minuteHorizon) {
-    return refuse("from", `minutes are kept for ${USAGE_MINUTE_RETENTION_HOURS} hours; ask for hours or days`);
+    return refuse("from", `minutes are kept for ${minuteHours} hours; ask for hours or days`);
   }
   if (granularity === "hour" && from < marks.hourHorizon) {
-    return refuse("from", `hours are kept for ${USAGE_HOUR_RETENTION_DAYS} days; ask for days`);
+    return refuse("from", `hours are kept for ${hourDays} days; ask for days`);
   }
-  from = Math.max(from, marks.dayHorizon);
-  const segments: Segment[] = [];
-  for (let at = from; at < to;) {
+  const grain = granularity === "month" ? "day" : granularity;
+  if (periods === undefined) return ok(planPart({ from, to, start: null }, grain, marks));
+  const inner = periods.slice(1, -1).map((at) => at / 1_000);
+  for (const at of inner) {
+    if (at >= from && widen(at, marks, "down") !== at) return tooCoarse(at, query.timeZone ?? "UTC", marks);
+  }
+  const cuts = [from, ...inner, to];
+  return ok(
+    cuts.slice(1).flatMap((end, index) => {
+      const start = cuts[index] ?? from;
+      return planPart({ from: start, to: end, start }, "day", marks);
+    }),
+  );
+}
+
+function tooCoarse(at: number, timeZone: string, { hourHorizon, retention }: LedgerMarks) {
+  const { minuteHours, hourDays } = retention;
+  return at < hourHorizon
+    ? refuse("timeZone", `${timeZone}: days that are not those of UTC are kept for ${hourDays} days; take a later from`)
+    : refuse(
+        "timeZone",
+        `${timeZone}: its days do not begin on the hour of UTC, and finer than hours is kept for ${minuteHours} hours; take a later from`,
+      );
+}
+
+function planPart(
+  { from, to, start }: Pick<PlannedSegment, "from" | "to" | "start">,
+  granularity: Granularity,
+  marks: LedgerMarks,
+): readonly PlannedSegment[] {
+  const segments: PlannedSegment[] = [];
+  for (let at = Math.max(from, marks.dayHorizon); at < to;) {
     const next = nextSegment(at, to, granularity, marks);
-    segments.push(next);
+    segments.push({ ...next, start });
     at = next.to;
   }
-  return ok(segments);
+  return segments;
 }
 
 function widen(at: number, marks: LedgerMarks, direction: "down" | "up"): number {

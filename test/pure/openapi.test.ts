@@ -23,6 +23,7 @@ const app = createControlApp({
   clientIp: () => null,
   requestId: () => "req_test",
   usage: async () => err({ code: "storage_unavailable", detail: "No." }),
+  comparison: async () => err({ code: "storage_unavailable", detail: "No." }),
   signingKeys: { status: () => Promise.reject(NOT_ASKED), rotate: () => Promise.reject(NOT_ASKED) },
   now: () => 0,
 });

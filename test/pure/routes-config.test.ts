@@ -238,6 +238,34 @@ describe("nonsense is refused with its place", () => {
       { upstreams: { a: { url: "https://o.test" } }, leaseBrokers: { shardsPerLocation: 257 } },
       "leaseBrokers.shardsPerLocation: must be a whole number from 1 to 256",
     ],
+    [
+      "a retention",
+      { upstreams: { a: { url: "https://o.test" } }, usage: { retention: { minuteHours: 12 } } },
+      "usage.retention.minuteHours: must be a whole number from 24 to 168",
+    ],
+    [
+      "a unit of retention",
+      { upstreams: { a: { url: "https://o.test" } }, usage: { retention: { years: 2 } } },
+      "usage.retention: has an unknown field years",
+    ],
+    [
+      "a currency",
+      { upstreams: { a: { url: "https://o.test" } }, pricing: { currency: "euro", perUnit: "1" } },
+      "pricing.currency: must be three capital letters",
+    ],
+    [
+      "a price as a number",
+      { upstreams: { a: { url: "https://o.test" } }, pricing: { currency: "EUR", perUnit: 0.1 } },
+      "pricing.perUnit: must be a decimal in quotes",
+    ],
+    [
+      "a price of no plan",
+      {
+        upstreams: { a: { url: "https://o.test" } },
+        pricing: { currency: "EUR", perUnit: "1", perUnitByPlan: { x: "2" } },
+      },
+      "pricing.perUnitByPlan.x: must be one of the names under plans",
+    ],
     ["a realm", { upstreams: { a: { url: "https://o.test" } }, realm: "a\nb" }, "realm: must be"],
     [
       "a flag",

@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { cutIntoPeriods } from "../../src/usage/periods.ts";
+import { DEFAULT_RETENTION } from "../../src/usage/retention.ts";
 import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS, bucketOf, isAllowed, sumByMinute } from "../../src/usage/rollup.ts";
 import type { LedgerMarks } from "../../src/usage/segments.ts";
 import { horizonsAt, planSegments } from "../../src/usage/segments.ts";
@@ -51,7 +53,7 @@ describe("sums by minute", () => {
 });
 
 describe("the plan of a query", () => {
-  const horizons = horizonsAt(NOW);
+  const horizons = horizonsAt(NOW, DEFAULT_RETENTION);
   const hourNow = bucketOf(NOW, HOUR_SECONDS);
   const dayNow = bucketOf(NOW, DAY_SECONDS);
   const anyMarks: fc.Arbitrary<LedgerMarks> = fc
@@ -121,6 +123,44 @@ describe("the plan of a query", () => {
     const marks = { ...horizons, hourMark: hourNow, dayMark: dayNow };
     const plan = planSegments({ from: (dayNow - 30 * DAY_SECONDS) * 1_000, to: NOW, granularity: "day" }, marks);
     expect(plan.ok && plan.value.map((segment) => segment.table)).toEqual(["day", "hour", "minute"]);
+  });
+
+  test("days and months of a time zone are cut where they begin, or refused where that is no longer known", () => {
+    let cut = 0;
+    let refused = 0;
+    const marks = { ...horizons, hourMark: hourNow, dayMark: dayNow };
+    fc.assert(
+      fc.property(
+        fc.constantFrom("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu"),
+        fc.constantFrom("day", "month"),
+        anyMoment,
+        anyMoment,
+        (timeZone, granularity, a, b) => {
+          fc.pre(a !== b);
+          const [from, to] = [Math.min(a, b), Math.max(a, b)];
+          const periods = cutIntoPeriods({ from, to }, granularity, timeZone, 4_000);
+          if (periods === null) throw new Error("too many periods");
+          const plan = planSegments({ from, to, granularity, periods, timeZone }, marks);
+          if (!plan.ok) {
+            refused += 1;
+            expect(plan.error.parameter).toBe("timeZone");
+            expect(timeZone).not.toBe("UTC");
+            return;
+          }
+          cut += 1;
+          const starts = periods.slice(1, -1).map((at) => at / 1_000);
+          for (const { from: begins, to: ends, start } of plan.value) {
+            // Of one period alone, the one that it is counted to.
+            expect(starts.filter((at) => at > begins && at < ends)).toEqual([]);
+            const own = starts.filter((at) => at <= begins).at(-1);
+            if (own !== undefined) expect(start).toBe(own);
+          }
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+    expect(cut).toBeGreaterThan(200);
+    expect(refused).toBeGreaterThan(100);
   });
 
   test("minutes that are no longer kept are refused with the bound in the message", () => {

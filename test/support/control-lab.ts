@@ -41,6 +41,7 @@ export function openControl(changes: Partial<ControlDependencies> = {}) {
     clientIp: () => "203.0.113.7",
     requestId: () => newId("req_", Date.now()),
     usage: async () => ok({ from: "", to: "", granularity: "hour", series: [], totals: NO_USAGE }),
+    comparison: async () => ok({ comparedUntil: 0, differenceUnits: 0, unchecked: 0 }),
     signingKeys: {
       status: () => signingStatus(env.SIGNING_KEYS, SIGNING),
       rotate: (rotation) => rotateSigningKeys(env.SIGNING_KEYS, { ...rotation, policy: SIGNING }),

@@ -9,6 +9,7 @@ import {
 } from "../../constants.ts";
 import { PROBLEMS } from "../../http/codes.ts";
 import { isScope } from "../../keys/scopes.ts";
+import { isTimeZone } from "../../usage/periods.ts";
 import { NAME_PATTERN, PLAN_PATTERN } from "./names.ts";
 
 /** Building blocks of the schemas. Messages never repeat a value: someone may have put a key in the wrong place. */
@@ -70,6 +71,12 @@ export const queryTimeSchema = z
   .transform((text) => text.replace(" ", "+"))
   .pipe(timeSchema)
   .openapi({ format: "date-time", example: "2027-01-31T12:00:00Z" });
+
+export const timeZoneSchema = z
+  .string()
+  .max(64)
+  .refine(isTimeZone, "Must be the name of a time zone, such as Europe/Berlin.")
+  .openapi({ example: "Europe/Berlin" });
 
 /** Times as Latchkey sends them. */
 export const sentTimeSchema = z.iso.datetime().openapi({ format: "date-time", example: "2027-01-31T12:00:00.000Z" });
