@@ -33,6 +33,8 @@ const BREACHES: readonly (readonly [file: string, source: string, rule: string])
   ["src/limits/e.ts", "export const e = () => crypto.randomUUID();", "no-restricted-globals"],
   ["src/detection/a.ts", "export const a = () => Date.now();", "no-restricted-properties"],
   ["src/detection/b.ts", 'import { now } from "../platform/clock.ts"; export const b = now;', "no-restricted-imports"],
+  ["src/alerts/a.ts", "export const a = () => Math.random();", "no-restricted-properties"],
+  ["src/alerts/b.ts", 'import { send } from "../usage/send.ts"; export const b = send;', "no-restricted-imports"],
   ["src/gateway/a.ts", 'import { keys } from "../control/keys.ts"; export const a = keys;', "no-restricted-imports"],
   ["src/gateway/b.ts", 'import { z } from "zod"; export const b = z;', "no-restricted-imports"],
   ["src/gateway/c.ts", 'import { x } from "../../test/support/x.ts"; export const c = x;', "no-restricted-imports"],
@@ -57,6 +59,8 @@ const ALLOWED: readonly (readonly [file: string, source: string])[] = [
   ["src/keys/ok.ts", 'import { createHash } from "node:crypto"; export const ok = createHash;'],
   ["src/limits/ok.ts", 'import type { R } from "../result.ts"; export const ok = (r: R) => new Date(Number(r));'],
   ["src/detection/ok.ts", 'import { fnv1a } from "../platform/fnv.ts"; export const ok = fnv1a;'],
+  ["src/alerts/ok.ts", 'import { createHmac } from "node:crypto"; export const ok = createHmac;'],
+  ["src/alerts/ok2.ts", 'import { addDistinct } from "../usage/distinct.ts"; export const ok = addDistinct;'],
   ["src/control/ok.ts", 'import { z } from "zod"; import { k } from "../keys/k.ts"; export const ok = [z, k];'],
   [
     "src/gateway/ok.ts",
@@ -102,7 +106,7 @@ test.each(ALLOWED)("lint allows %s: %s", (file) => {
 });
 
 test("the pure core never asks for the present time through an empty `new Date()`", () => {
-  for (const folder of ["src/keys", "src/limits", "src/detection"]) {
+  for (const folder of ["src/keys", "src/limits", "src/detection", "src/alerts"]) {
     for (const file of readdirSync(path.join(ROOT, folder), { recursive: true, encoding: "utf8" })) {
       if (!file.endsWith(".ts")) continue;
       expect(readFileSync(path.join(ROOT, folder, file), "utf8"), `${folder}/${file}`).not.toMatch(/new Date\(\s*\)/);
