@@ -32,6 +32,10 @@ export default defineConfig({
                 LATCHKEY_UPSTREAM_URL: TEST_UPSTREAM_URL,
                 // Not what a developer's .dev.vars says.
                 LATCHKEY_CONTROL_HOST: "",
+                // What channels for alerts are given in tests; nothing leaves, since tests mock `fetch`.
+                TEST_HOOK_URL: "https://hooks.example.com/alerts",
+                TEST_DEAD_URL: "https://dead.example.com/alerts",
+                TEST_HOOK_SECRET: `whsec_${btoa("w".repeat(32))}`,
               },
             },
           }),

@@ -1,3 +1,4 @@
+import type { AlertsConfig } from "./alerts/config.ts";
 import type { Environment, Policy } from "./keys/record.ts";
 import type { Limit } from "./limits/limit.ts";
 import type { Retention } from "./usage/retention.ts";
@@ -32,6 +33,8 @@ export interface GatewayConfig {
   readonly usage?: UsageConfig;
   /** What owners pay for units: for statements. Default: statements without amounts. */
   readonly pricing?: PricingConfig;
+  /** Who is told when something is wrong, and where. Without it there is the list of alerts alone. */
+  readonly alerts?: AlertsConfig;
 }
 
 export interface UsageConfig {

@@ -3,6 +3,7 @@ import { defineGateway, defineVerifier } from "./define-gateway.ts";
 
 /** Entry points only: what the Worker answers is in `app.ts`, one request's way in `gateway/`. */
 
+export { AlertCenter } from "../durable-objects/alert-center/alert-center.ts";
 export { HashClaims } from "../durable-objects/hash-claims/hash-claims.ts";
 export { KeyMeter } from "../durable-objects/key-meter/key-meter.ts";
 export { KeyRegistry } from "../durable-objects/key-registry/key-registry.ts";

@@ -1,3 +1,5 @@
+import type { Condition } from "../../src/alerts/condition.ts";
+import type { ReminderRules } from "../../src/alerts/reminders.ts";
 import type {
   Bindings,
   EdgeRecord,
@@ -152,6 +154,12 @@ export interface Page<T> {
   readonly nextCursor: string | null;
 }
 
+export interface OwnerContacts {
+  readonly email?: string | undefined;
+  /** As routes of alerts name it. */
+  readonly team?: string | undefined;
+}
+
 export interface OwnerRecord {
   readonly id: string;
   readonly workspace: string;
@@ -161,6 +169,8 @@ export interface OwnerRecord {
   readonly createdAt: string;
   readonly updatedAt: string;
   readonly generation: number;
+  /** Whom alerts about the owner's keys go to. Absent: nobody is named. */
+  readonly contacts?: OwnerContacts;
   /** Since when the owner is disabled, and its keys with it. Absent: it is not. */
   readonly disabledAt?: string;
   readonly keys: { readonly active: number; readonly total: number };
@@ -172,7 +182,7 @@ export interface AuditEntry {
   readonly time: string;
   readonly action: string;
   readonly actor: Actor;
-  readonly subject: { readonly kind: "key" | "owner" | "workspace"; readonly id: string };
+  readonly subject: { readonly kind: "key" | "owner" | "workspace" | "alert"; readonly id: string };
   /** Records without secrets; `null` where there was or is nothing. */
   readonly before: unknown;
   readonly after: unknown;
@@ -180,6 +190,8 @@ export interface AuditEntry {
   readonly previousHash: string;
   readonly hash: string;
 }
+
+export type AuditNote = Pick<AuditEntry, "action" | "subject" | "after" | "note">;
 
 export interface AuditFilter {
   readonly subject?: string;
@@ -253,6 +265,7 @@ export interface KeyRegistryApi {
       readonly name: string | null;
       readonly limits: readonly Limit[];
       readonly metadata: Readonly<Record<string, unknown>>;
+      readonly contacts?: OwnerContacts | undefined;
     },
     context: WriteContext,
   ): Promise<WriteResult<OwnerRecord>>;
@@ -263,6 +276,8 @@ export interface KeyRegistryApi {
     scopes: readonly string[],
     context: WriteContext,
   ): Promise<WriteResult<OwnerRecord>>;
+  /** An entry in the audit chain for a change that another object makes. With the same Idempotency-Key it is one entry. */
+  noteAction(note: AuditNote, context: WriteContext): Promise<WriteResult<null>>;
   listAudit(
     filter: AuditFilter,
     limit: number,
@@ -279,8 +294,16 @@ export interface KeyRegistryApi {
   /** For health, metrics and the cron: how much is still to be delivered, and a push to deliver it. */
   status(): Promise<RegistryStatus>;
   drain(): Promise<RegistryStatus>;
+  /** For the cron: what is to be said of deadlines and idle keys. `after`: 0, or `next` of the page before. */
+  reminders(rules: ReminderRules, after: number): Promise<ReminderPage>;
   /** For reconciliation: lineages with a change or use since `since` (epoch ms). */
   lineagesUsedSince(since: number, limit: number): Promise<readonly LineageId[]>;
+}
+
+export interface ReminderPage {
+  readonly conditions: readonly Condition[];
+  /** `null`: that was all. */
+  readonly next: number | null;
 }
 
 export interface RegistryStatus {

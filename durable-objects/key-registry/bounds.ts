@@ -30,4 +30,6 @@ export const SELECTIVE_ROWS = 4_000;
 export const MAX_QUERY_WORDS = 8;
 /** Uses in one call: two full queue batches of events. */
 export const MAX_USES = 5_000;
+/** Keys looked through in one call for reminders: some 10 ms. */
+export const REMINDER_SCAN_ROWS = 2_000;
 export const MAX_LINEAGES = 10_000;

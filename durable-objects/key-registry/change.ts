@@ -1,7 +1,7 @@
 import type { EpochMs } from "../../src/keys/record.ts";
 import { err } from "../../src/result.ts";
 import type { Result } from "../../src/result.ts";
-import type { RegistryError, WriteContext } from "./api.ts";
+import type { AuditNote, RegistryError, WriteContext } from "./api.ts";
 import { appendAudit } from "./audit-log.ts";
 import { DELIVERIES_PER_RUN, DELIVERY_SAFETY_MS } from "./bounds.ts";
 import { OWNER_METER } from "./delivery.ts";
@@ -121,6 +121,11 @@ export class Change {
     return owner;
   }
 
+  /** What is changed elsewhere. */
+  noteAction(note: AuditNote): void {
+    this.#audit({ ...note, before: null });
+  }
+
   #enqueueKeysOf(owner: string, priority: Priority): void {
     // As many as the answer can wait for; the rest is the alarm's from now.
     const lineages = this.parts.outbox.putKeysOfOwner(owner, priority, this.now, DELIVERIES_PER_RUN - 1);
@@ -153,9 +158,9 @@ export class Change {
 }
 
 function showOwner(owner: StoredOwner): unknown {
-  const { name, limits, metadata, generation, disabledAt } = owner;
+  const { name, limits, metadata, generation, contacts, disabledAt } = owner;
   const stop = disabledAt === null ? {} : { disabledAt: toTimestamp(disabledAt) };
-  return { name, limits, metadata, generation, ...stop };
+  return { name, limits, metadata, generation, ...(contacts === null ? {} : { contacts }), ...stop };
 }
 
 export function fail(code: RegistryError["code"], detail: string, pointer?: string): Result<never, RegistryError> {

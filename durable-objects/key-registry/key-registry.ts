@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { MAX_IMPORT_KEYS } from "../../src/constants.ts";
+import type { ReminderRules } from "../../src/alerts/reminders.ts";
 import type { EpochMs, KeyHash, KeyId, LineageId } from "../../src/keys/record.ts";
 import { TimeOutError, within } from "../../src/platform/clock.ts";
 import { err, ok } from "../../src/result.ts";
@@ -9,6 +10,7 @@ import { migrate } from "../migrate.ts";
 import type {
   AuditEntry,
   AuditFilter,
+  AuditNote,
   ImportOutcome,
   KeyFilter,
   KeyPatch,
@@ -20,6 +22,7 @@ import type {
   Page,
   RegistryError,
   RegistryStatus,
+  ReminderPage,
   RevocationReason,
   Rotation,
   TokenRevocation,
@@ -45,6 +48,7 @@ import { MIGRATIONS } from "./migrations.ts";
 import { checkNewKey, checkOwner, createKey, importKeys } from "./new-key.ts";
 import { Outbox } from "./outbox.ts";
 import { OwnersTable } from "./owners-table.ts";
+import { pageOfReminders } from "./reminders.ts";
 import { checkWorkload, ensureWorkload, isKnownWorkload } from "./workloads.ts";
 
 /**
@@ -195,6 +199,13 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
     return this.#parts.owners.list(limit, cursor);
   }
 
+  async noteAction(note: AuditNote, context: WriteContext): Promise<WriteResult<null>> {
+    return this.#write(context, (change) => {
+      change.noteAction(note);
+      return ok(null);
+    });
+  }
+
   async listAudit(
     filter: AuditFilter,
     limit: number,
@@ -218,6 +229,10 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
 
   async lineagesUsedSince(since: number, limit: number): Promise<readonly LineageId[]> {
     return lineagesSince(this.#parts.sql, since, Math.min(Math.max(limit, 0), MAX_LINEAGES));
+  }
+
+  async reminders(rules: ReminderRules, after: number): Promise<ReminderPage> {
+    return pageOfReminders(this.#parts.sql, rules, after);
   }
 
   async status(): Promise<RegistryStatus> {

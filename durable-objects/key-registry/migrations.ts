@@ -163,4 +163,8 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE keys ADD COLUMN owner_disabled INTEGER NOT NULL DEFAULT 0;
   UPDATE outbox SET priority = 2 WHERE priority = 1;
   `,
+  // 9: whom alerts about an owner's keys go to.
+  `
+  ALTER TABLE owners ADD COLUMN contacts TEXT;
+  `,
 ];

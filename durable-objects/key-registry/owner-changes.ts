@@ -1,7 +1,7 @@
 import type { Limit } from "../../src/limits/limit.ts";
 import { ok } from "../../src/result.ts";
 import type { Result } from "../../src/result.ts";
-import type { OwnerRecord, RegistryError } from "./api.ts";
+import type { OwnerContacts, OwnerRecord, RegistryError } from "./api.ts";
 import { checkGeneration, fail } from "./change.ts";
 import type { Change } from "./change.ts";
 import { sweepExpired } from "./keys-table.ts";
@@ -15,10 +15,11 @@ export interface OwnerInput {
   readonly name: string | null;
   readonly limits: readonly Limit[];
   readonly metadata: Readonly<Record<string, unknown>>;
+  readonly contacts?: OwnerContacts | undefined;
 }
 
 /** The whole owner, but whether it is stopped: who sets limits says nothing of that. */
-export function putOwner(change: Change, id: string, { name, limits, metadata }: OwnerInput): Outcome {
+export function putOwner(change: Change, id: string, { name, limits, metadata, contacts }: OwnerInput): Outcome {
   const before = change.parts.owners.byId(id);
   const lost = checkGeneration(change.context, before);
   if (lost !== null) return lost;
@@ -30,6 +31,7 @@ export function putOwner(change: Change, id: string, { name, limits, metadata }:
     createdAt: before?.createdAt ?? change.now,
     updatedAt: change.now,
     generation: (before?.generation ?? 0) + 1,
+    contacts: contacts === undefined || Object.keys(contacts).length === 0 ? null : contacts,
     disabledAt: before?.disabledAt ?? null,
   };
   change.replaceOwner(before, after);

@@ -3,7 +3,7 @@ import type { EpochMs } from "../../src/keys/record.ts";
 import type { Limit } from "../../src/limits/limit.ts";
 import type { Result } from "../../src/result.ts";
 import { ok } from "../../src/result.ts";
-import type { OwnerRecord, Page, RegistryError } from "./api.ts";
+import type { OwnerContacts, OwnerRecord, Page, RegistryError } from "./api.ts";
 import { clampLimit, decodeCursor, encodeCursor, toPage } from "./cursor.ts";
 import { readJson, toTimestamp } from "./edge-record.ts";
 import { countKeys } from "./keys-table.ts";
@@ -18,6 +18,7 @@ export interface StoredOwner {
   readonly createdAt: EpochMs;
   readonly updatedAt: EpochMs;
   readonly generation: number;
+  readonly contacts: OwnerContacts | null;
   /** Since when the owner is stopped; `null` while it is not. */
   readonly disabledAt: EpochMs | null;
 }
@@ -31,6 +32,7 @@ type OwnerRow = {
   readonly updated_at: number;
   readonly generation: number;
   readonly disabled_at: number | null;
+  readonly contacts: string | null;
 };
 
 export class OwnersTable {
@@ -64,6 +66,7 @@ export class OwnersTable {
       createdAt: now,
       updatedAt: now,
       generation: 1,
+      contacts: null,
       disabledAt: null,
     };
     this.save(made);
@@ -72,10 +75,11 @@ export class OwnersTable {
 
   save(owner: StoredOwner): void {
     this.#sql.exec(
-      `INSERT INTO owners (id, name, limits, metadata, created_at, updated_at, generation, disabled_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO owners (id, name, limits, metadata, created_at, updated_at, generation, disabled_at, contacts)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET name = excluded.name, limits = excluded.limits, metadata = excluded.metadata,
-         updated_at = excluded.updated_at, generation = excluded.generation, disabled_at = excluded.disabled_at`,
+         updated_at = excluded.updated_at, generation = excluded.generation, disabled_at = excluded.disabled_at,
+         contacts = excluded.contacts`,
       owner.id,
       owner.name,
       JSON.stringify(owner.limits),
@@ -84,6 +88,7 @@ export class OwnersTable {
       owner.updatedAt,
       owner.generation,
       owner.disabledAt,
+      owner.contacts === null ? null : JSON.stringify(owner.contacts),
     );
   }
 
@@ -151,6 +156,7 @@ export class OwnersTable {
       createdAt: toTimestamp(owner.createdAt),
       updatedAt: toTimestamp(owner.updatedAt),
       generation: owner.generation,
+      ...(owner.contacts === null ? {} : { contacts: owner.contacts }),
       ...(owner.disabledAt === null ? {} : { disabledAt: toTimestamp(owner.disabledAt) }),
       keys: {
         active: counts.active + counts.rotating,
@@ -169,6 +175,7 @@ function fromRow(row: OwnerRow): StoredOwner {
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     generation: row.generation,
+    contacts: row.contacts === null ? null : readJson(row.contacts),
     disabledAt: row.disabled_at,
   };
 }

@@ -201,9 +201,15 @@ export class SigningKeys extends classes.SigningKeys {
   }
 }
 
+export class AlertCenter extends classes.AlertCenter {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(watchState(ctx, "AlertCenter"), watchEnv(env));
+  }
+}
+
 export { Verifier } from "../lab/faulty-worker.ts";
 
-const COUNTED = { KeyRegistry, KeyMeter, LeaseBroker, UsageLedger, HashClaims, ReplayGuard, SigningKeys };
+const COUNTED = { KeyRegistry, KeyMeter, LeaseBroker, UsageLedger, HashClaims, ReplayGuard, SigningKeys, AlertCenter };
 for (const [name, counting] of Object.entries(COUNTED)) {
   countMethods(counting, name, DurableObject);
 }

@@ -3,6 +3,7 @@
  * deployed. The fetch handlers and the objects of one Worker share an isolate, and so one set of faults.
  */
 import worker, {
+  AlertCenter as RealAlertCenter,
   HashClaims as RealHashClaims,
   KeyMeter as RealKeyMeter,
   KeyRegistry as RealKeyRegistry,
@@ -38,6 +39,7 @@ const NAMESPACES: ReadonlySet<string> = new Set([
   "HASH_CLAIMS",
   "REPLAY_GUARD",
   "SIGNING_KEYS",
+  "ALERT_CENTER",
 ] satisfies BindingName[]);
 const PLAIN: ReadonlySet<string> = new Set(["KEYS", "USAGE", "FAILURE_SHIELD", "CONTROL_RATE"] satisfies BindingName[]);
 
@@ -256,6 +258,12 @@ export class ReplayGuard extends RealReplayGuard {
 }
 
 export class SigningKeys extends RealSigningKeys {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, wrapEnv(env));
+  }
+}
+
+export class AlertCenter extends RealAlertCenter {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, wrapEnv(env));
   }

@@ -7,11 +7,25 @@ import { replayHeader } from "./key-answer.ts";
 import { defineOperation } from "./operation.ts";
 import type { Answer, Call } from "./operation.ts";
 import type { Outcome } from "./problem.ts";
-import { metadataSchema, nameSchema, noMembersSchema, pageQuery, sentTimeSchema } from "./schemas/common.ts";
+import {
+  metadataSchema,
+  nameSchema,
+  noMembersSchema,
+  ownerIdSchema,
+  pageQuery,
+  sentTimeSchema,
+} from "./schemas/common.ts";
 import { limitSchema, limitsSchema } from "./schemas/limit.ts";
 import { NAME_PATTERN } from "./schemas/names.ts";
 
 /** `/owners`: who keys belong to, limits that all keys of an owner share, and the stop of all of them at once. */
+
+const contactsSchema = z
+  .strictObject({
+    email: z.email().max(254).optional().openapi({ example: "api-team@acme.example" }),
+    team: ownerIdSchema.optional().openapi({ description: "As routes of alerts name it.", example: "payments" }),
+  })
+  .openapi("OwnerContacts", { description: "Whom alerts about the owner's keys go to." });
 
 const ownerSchema = z
   .strictObject({
@@ -23,6 +37,7 @@ const ownerSchema = z
     createdAt: sentTimeSchema,
     updatedAt: sentTimeSchema,
     generation: z.int(),
+    contacts: contactsSchema.optional(),
     disabledAt: sentTimeSchema
       .optional()
       .openapi({ description: "Since when the owner is disabled, and its keys with it. Absent: it is not." }),
@@ -48,6 +63,7 @@ const putOwnerSchema = z
     name: nameSchema.nullable().default(null),
     limits: limitsSchema.default([]).openapi({ description: "Shared by all keys of the owner." }),
     metadata: metadataSchema.default({}),
+    contacts: contactsSchema.optional(),
   })
   .openapi("NewOwner", {
     example: { name: "Acme Ltd", limits: [{ name: "shared", limit: 1000, window: "minute", kind: "rate" }] },

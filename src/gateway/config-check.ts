@@ -2,6 +2,7 @@ import type { GatewayConfig, RouteConfig } from "../config.ts";
 import { MAX_BROKER_SHARDS, MAX_COST, MAX_GRACE_SECONDS, MAX_SCOPES } from "../constants.ts";
 import { isPrefix } from "../keys/format.ts";
 import { isPublishablePattern, isScope } from "../keys/scopes.ts";
+import { checkAlerts } from "./config-check-alerts.ts";
 import { checkLimits } from "./config-check-limits.ts";
 import { checkAudiences, checkTokens } from "./config-check-tokens.ts";
 import { checkPricing, checkUsage } from "./config-check-usage.ts";
@@ -31,6 +32,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     "tokens",
     "usage",
     "pricing",
+    "alerts",
   ]);
   if (fields === null) return findings.errors;
   checkGeneral(findings, fields);
@@ -54,6 +56,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
   if (fields["tokens"] !== undefined) checkTokens(findings, fields["tokens"], { upstreamNames, planNames });
   if (fields["usage"] !== undefined) checkUsage(findings, fields["usage"]);
   if (fields["pricing"] !== undefined) checkPricing(findings, fields["pricing"], planNames);
+  if (fields["alerts"] !== undefined) checkAlerts(findings, fields["alerts"]);
   return findings.errors;
 }
 

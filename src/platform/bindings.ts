@@ -25,6 +25,7 @@ const NEEDED: Readonly<Record<BindingName, { readonly is: Check; readonly what: 
   HASH_CLAIMS: { is: isObjectNamespace, what: "Durable Objects of class HashClaims" },
   REPLAY_GUARD: { is: isObjectNamespace, what: "Durable Objects of class ReplayGuard" },
   SIGNING_KEYS: { is: isObjectNamespace, what: "Durable Objects of class SigningKeys" },
+  ALERT_CENTER: { is: isObjectNamespace, what: "Durable Objects of class AlertCenter" },
   FAILURE_SHIELD: { is: isRateLimit, what: "a rate limit" },
   CONTROL_RATE: { is: isRateLimit, what: "a rate limit" },
 };

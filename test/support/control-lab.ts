@@ -35,7 +35,12 @@ export interface Answered {
 export function openControl(changes: Partial<ControlDependencies> = {}) {
   const workspace = `ws-${crypto.randomUUID().slice(0, 12)}`;
   const app = createControlApp({
-    env: { KEY_REGISTRY: env.KEY_REGISTRY, CONTROL_RATE: env.CONTROL_RATE, LATCHKEY_ROOT_TOKEN: ROOT },
+    env: {
+      KEY_REGISTRY: env.KEY_REGISTRY,
+      ALERT_CENTER: env.ALERT_CENTER,
+      CONTROL_RATE: env.CONTROL_RATE,
+      LATCHKEY_ROOT_TOKEN: ROOT,
+    },
     config: { upstreams: {}, plans: { free: [], pro: [] }, workspaces: {} },
     authenticate: checkInKv,
     clientIp: () => "203.0.113.7",

@@ -7,6 +7,7 @@ import { defineGateway, defineVerifier } from "../../src/define-gateway.ts";
 import { reconcileHour } from "../../src/usage/reconcile-run.ts";
 import { LIBRARY_CONFIGS } from "./library-config.ts";
 
+export { AlertCenter } from "../../durable-objects/alert-center/alert-center.ts";
 export { HashClaims } from "../../durable-objects/hash-claims/hash-claims.ts";
 export { KeyMeter } from "../../durable-objects/key-meter/key-meter.ts";
 export { KeyRegistry } from "../../durable-objects/key-registry/key-registry.ts";

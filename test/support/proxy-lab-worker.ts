@@ -68,5 +68,6 @@ export class UsageLedger extends DurableObject {}
 export class HashClaims extends DurableObject {}
 export class ReplayGuard extends DurableObject {}
 export class SigningKeys extends DurableObject {}
+export class AlertCenter extends DurableObject {}
 
 const STATUS = { upstream_unreachable: 502, upstream_timeout: 504, body_too_large: 413, request_invalid: 400 } as const;

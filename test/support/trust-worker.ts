@@ -8,6 +8,7 @@ import type { TokensConfig } from "../../src/config.ts";
 import lab from "../../scripts/lab/faulty-worker.ts";
 
 export {
+  AlertCenter,
   HashClaims,
   KeyMeter,
   KeyRegistry,

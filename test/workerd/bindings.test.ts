@@ -11,6 +11,7 @@ test("wrangler.toml gives the Worker every binding that it names", () => {
       "HASH_CLAIMS",
       "REPLAY_GUARD",
       "SIGNING_KEYS",
+      "ALERT_CENTER",
       "USAGE",
       "FAILURE_SHIELD",
       "CONTROL_RATE",

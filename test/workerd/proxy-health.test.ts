@@ -96,6 +96,7 @@ describe("bindings", () => {
     "HASH_CLAIMS",
     "REPLAY_GUARD",
     "SIGNING_KEYS",
+    "ALERT_CENTER",
     "FAILURE_SHIELD",
     "CONTROL_RATE",
   ])("%s is named when it is missing or something else", (name) => {

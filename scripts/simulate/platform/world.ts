@@ -1,3 +1,4 @@
+import { AlertCenter } from "../../../durable-objects/alert-center/alert-center.ts";
 import { HashClaims } from "../../../durable-objects/hash-claims/hash-claims.ts";
 import { KeyMeter } from "../../../durable-objects/key-meter/key-meter.ts";
 import { KeyRegistry } from "../../../durable-objects/key-registry/key-registry.ts";
@@ -25,6 +26,7 @@ const CLASSES: Readonly<Record<string, ObjectClass>> = {
   LEASE_BROKER: LeaseBroker,
   REPLAY_GUARD: ReplayGuard,
   SIGNING_KEYS: SigningKeys,
+  ALERT_CENTER: AlertCenter,
 };
 
 const RANDOM_POOL_CHARACTERS = 1_024;

@@ -1,0 +1,27 @@
+/**
+ * The lab's Worker with the shipped configuration and `alerts` on top, which a test names in a variable. Entry module of Workers in
+ * black-box tests; never deployed.
+ */
+import { env } from "cloudflare:workers";
+import shipped from "../../gateway.config.ts";
+import type { AlertsConfig } from "../../src/alerts/config.ts";
+import lab from "../../scripts/lab/faulty-worker.ts";
+
+export {
+  AlertCenter,
+  HashClaims,
+  KeyMeter,
+  KeyRegistry,
+  LeaseBroker,
+  ReplayGuard,
+  SigningKeys,
+  UsageLedger,
+  Verifier,
+} from "../../scripts/lab/faulty-worker.ts";
+
+/** A variable that no shipped Worker has. */
+const alerts: unknown = Reflect.get(env, "LATCHKEY_LAB_ALERTS");
+// Read when the first request comes: the gateway compiles its configuration then. The test wrote it as the type says.
+Object.assign(shipped, { alerts: JSON.parse(String(alerts)) as AlertsConfig });
+
+export default lab;
