@@ -22,7 +22,7 @@ const auditEntrySchema = z
       address: nullableText,
       requestId: nullableText,
     }),
-    subject: z.strictObject({ kind: z.enum(["key", "owner", "workspace"]), id: z.string() }),
+    subject: z.strictObject({ kind: z.enum(["key", "owner", "workspace", "alert"]), id: z.string() }),
     before: z.unknown().openapi({ description: "The record before; null where there was none. Never a secret." }),
     after: z.unknown(),
     note: nullableText,

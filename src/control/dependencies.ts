@@ -38,6 +38,7 @@ export interface SigningKeyCalls {
 /** The bindings that the control API uses. `Env` of the Worker fits. */
 export interface ControlEnv {
   readonly KEY_REGISTRY: DurableObjectNamespace;
+  readonly ALERT_CENTER: { getByName(name: string): unknown };
   readonly CONTROL_RATE: RateLimit;
   /** A secret; absent, there is no root. */
   readonly LATCHKEY_ROOT_TOKEN?: string | undefined;

@@ -18,6 +18,7 @@ export const TAGS = [
   { name: "Owners", description: "Who keys belong to, and limits that all keys of an owner share." },
   { name: "Usage", description: "What was asked of the API behind the gateway." },
   { name: "Audit", description: "Who did what to which key, when, from where." },
+  { name: "Alerts", description: "What is wrong, who was told, and what is silenced." },
   { name: "Signing keys", description: "The keys that sign tokens: the whole installation's." },
   { name: "Checking", description: "Checking a key without the proxy." },
   { name: "Tokens", description: "Short-lived tokens in place of keys: RFC 8693, RFC 7662, RFC 7009." },

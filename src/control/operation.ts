@@ -20,7 +20,7 @@ import { toFieldErrors } from "./validation.ts";
  * the scope table and the OpenAPI document all come from these. `scope` is not optional: an operation without one does not compile.
  */
 export interface OperationSpec<Q extends z.ZodType, B extends z.ZodType> {
-  readonly method: "get" | "post" | "put" | "patch";
+  readonly method: "get" | "post" | "put" | "patch" | "delete";
   /** Below `/_latchkey/v1`; `{id}` is the one parameter there is. */
   readonly path: `/${string}`;
   readonly scope: AdminScope;

@@ -1,3 +1,13 @@
+import { listDeliveries, replayDelivery, testChannel } from "./alert-deliveries.ts";
+import {
+  addMaintenance,
+  addSilence,
+  endMaintenance,
+  endSilence,
+  listMaintenance,
+  listSilences,
+} from "./alert-silences.ts";
+import { acknowledgeAlert, listAlerts, readAlert, resolveAlert } from "./alerts.ts";
 import { listAudit, verifyAudit } from "./audit.ts";
 import { importKeys } from "./key-import.ts";
 import { disableKey, enableKey, revokeKey, revokeKeyTokens, rotateKey } from "./key-lifecycle.ts";
@@ -33,6 +43,19 @@ export const OPERATIONS: readonly Operation[] = [
   readStatement, // GET /owners/{id}/statement usage:read
   listAudit, //   GET   /audit                audit:read
   verifyAudit, // GET   /audit/verify         audit:read
+  listAlerts, //       GET    /alerts                          alerts:read
+  readAlert, //        GET    /alerts/{id}                     alerts:read
+  acknowledgeAlert, // POST   /alerts/{id}/acknowledge         alerts:write
+  resolveAlert, //     POST   /alerts/{id}/resolve             alerts:write
+  listSilences, //     GET    /alert-silences                  alerts:read
+  addSilence, //       POST   /alert-silences                  alerts:write
+  endSilence, //       DELETE /alert-silences/{id}             alerts:write
+  listMaintenance, //  GET    /maintenance-windows             alerts:read
+  addMaintenance, //   POST   /maintenance-windows             alerts:write
+  endMaintenance, //   DELETE /maintenance-windows/{id}        alerts:write
+  listDeliveries, //   GET    /alert-deliveries                alerts:read
+  replayDelivery, //   POST   /alert-deliveries/{id}/replay    alerts:write
+  testChannel, //      POST   /alert-channels/{id}/test        alerts:write
   listSigningKeys, //   GET  /signing-keys         audit:read
   rotateSigningKeys, // POST /signing-keys/rotate  admin:*
 ];

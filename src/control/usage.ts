@@ -46,12 +46,10 @@ const groupBySchema = z
 const granularitySchema = z.enum(["minute", "hour", "day", "month"]);
 
 const usageQuery = z.strictObject({
-  from: queryTimeSchema
-    .optional()
-    .openapi({
-      description:
-        "Absent: an hour of minutes, a day of hours, 30 days or a year (60 days in another time zone than UTC) before `to`.",
-    }),
+  from: queryTimeSchema.optional().openapi({
+    description:
+      "Absent: an hour of minutes, a day of hours, 30 days or a year (60 days in another time zone than UTC) before `to`.",
+  }),
   to: queryTimeSchema.optional().openapi({ description: "Absent: now." }),
   granularity: granularitySchema.optional().openapi({ default: "hour" }),
   timeZone: timeZoneSchema

@@ -8,6 +8,8 @@ export const ADMIN_SCOPES = [
   "policies:write",
   "usage:read",
   "audit:read",
+  "alerts:read",
+  "alerts:write",
   "admin:*",
 ] as const;
 

@@ -114,7 +114,9 @@ test("writes take an Idempotency-Key, and what has an ETag takes If-Match", () =
     const parameters = one.parameters.map((parameter: { $ref?: string }) => parameter.$ref ?? "");
     const writes = operation.method !== "get";
     expect(parameters.includes("#/components/parameters/IdempotencyKey")).toBe(writes);
-    if (writes && operation.path.includes("{id}")) expect(parameters).toContain("#/components/parameters/IfMatch");
+    // Alerts have no generations: what is done to them is done twice without harm.
+    if (writes && operation.path.includes("{id}") && operation.tag !== "Alerts")
+      expect(parameters).toContain("#/components/parameters/IfMatch");
   }
 });
 

@@ -92,7 +92,12 @@ describe("callers", () => {
   test("without a root token, or with one too short to be a secret, there is no root", async () => {
     for (const token of [undefined, "", "short"]) {
       const rootless = openControl({
-        env: { KEY_REGISTRY: env.KEY_REGISTRY, CONTROL_RATE: env.CONTROL_RATE, LATCHKEY_ROOT_TOKEN: token },
+        env: {
+          KEY_REGISTRY: env.KEY_REGISTRY,
+          ALERT_CENTER: env.ALERT_CENTER,
+          CONTROL_RATE: env.CONTROL_RATE,
+          LATCHKEY_ROOT_TOKEN: token,
+        },
       });
       expect(
         (await rootless.call("GET", "/keys", { token: token === undefined || token === "" ? "undefined" : token }))
@@ -109,7 +114,12 @@ describe("callers", () => {
       return { success: false };
     };
     const busy = openControl({
-      env: { KEY_REGISTRY: env.KEY_REGISTRY, CONTROL_RATE: { limit }, LATCHKEY_ROOT_TOKEN: ROOT },
+      env: {
+        KEY_REGISTRY: env.KEY_REGISTRY,
+        ALERT_CENTER: env.ALERT_CENTER,
+        CONTROL_RATE: { limit },
+        LATCHKEY_ROOT_TOKEN: ROOT,
+      },
     });
     const answered = await busy.call("GET", "/keys");
     expect([answered.status, answered.body["code"], answered.headers.get("Retry-After")]).toEqual([
@@ -123,7 +133,12 @@ describe("callers", () => {
   test("a limiter that fails stops nobody", async () => {
     const broken = { limit: () => Promise.reject(new Error("down")) };
     const open = openControl({
-      env: { KEY_REGISTRY: env.KEY_REGISTRY, CONTROL_RATE: broken, LATCHKEY_ROOT_TOKEN: ROOT },
+      env: {
+        KEY_REGISTRY: env.KEY_REGISTRY,
+        ALERT_CENTER: env.ALERT_CENTER,
+        CONTROL_RATE: broken,
+        LATCHKEY_ROOT_TOKEN: ROOT,
+      },
     });
     expect((await open.call("GET", "/keys")).status).toBe(200);
   });

@@ -71,7 +71,12 @@ describe("issuing", () => {
       },
     };
     const down = openControl({
-      env: { KEY_REGISTRY: broken as never, CONTROL_RATE: env.CONTROL_RATE, LATCHKEY_ROOT_TOKEN: ROOT },
+      env: {
+        KEY_REGISTRY: broken as never,
+        ALERT_CENTER: env.ALERT_CENTER,
+        CONTROL_RATE: env.CONTROL_RATE,
+        LATCHKEY_ROOT_TOKEN: ROOT,
+      },
     });
     for (const answered of [await down.create(), await down.call("GET", "/keys")]) {
       expect([answered.status, answered.body["code"]]).toEqual([503, "storage_unavailable"]);
@@ -258,7 +263,12 @@ describe("ending", () => {
       const registry = { getByName: () => ({ revoke: async () => ok({ value, delivered, replayed }) }) };
       const lab = openControl({
         // Only this one call is made.
-        env: { KEY_REGISTRY: registry as never, CONTROL_RATE: env.CONTROL_RATE, LATCHKEY_ROOT_TOKEN: ROOT },
+        env: {
+          KEY_REGISTRY: registry as never,
+          ALERT_CENTER: env.ALERT_CENTER,
+          CONTROL_RATE: env.CONTROL_RATE,
+          LATCHKEY_ROOT_TOKEN: ROOT,
+        },
         now: () => Date.parse(revokedAt) + afterMs,
       });
       const { body } = await lab.call("POST", `/keys/${value.id}/revoke`, { body: { reason: "leaked" } });
