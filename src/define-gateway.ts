@@ -41,7 +41,7 @@ export function defineGateway(config: GatewayConfig) {
       await consumeUsage(batch, env, { ...DEFAULT_RETENTION, ...config.usage?.retention });
     },
     async scheduled(_controller, env): Promise<void> {
-      await runScheduled(env);
+      await runScheduled(env, config.alerts);
     },
   } satisfies ExportedHandler<Env>;
 }

@@ -1,14 +1,21 @@
 import type { KeyRegistryApi } from "../../durable-objects/key-registry/api.ts";
+import type { AlertsConfig } from "../alerts/config.ts";
 import { REGISTRY_TIMEOUT_MS } from "../constants.ts";
 import { within } from "../platform/clock.ts";
 import { logError } from "../platform/log.ts";
+import { reportWorkspace } from "./alert-reports.ts";
+import type { AlertReportEnv } from "./alert-reports.ts";
 import type { ReconcileEnv } from "./reconcile-run.ts";
 import { listedWorkspaces, reconcileUsage } from "./reconcile-run.ts";
 
 /** What the cron does each minute. Every part may run twice, and fails alone. */
-export async function runScheduled(env: ReconcileEnv): Promise<void> {
+export async function runScheduled(
+  env: ReconcileEnv & AlertReportEnv,
+  alerts: AlertsConfig | undefined,
+): Promise<void> {
   await attempt("reconcile", () => reconcileUsage(env));
   await attempt("drain", () => drainRegistries(env));
+  await attempt("alerts", () => reportAlerts(env, alerts));
 }
 
 /** The registries' alarms deliver by themselves; this is for one whose alarm was lost. */
@@ -17,6 +24,12 @@ async function drainRegistries(env: ReconcileEnv): Promise<void> {
     // The generated Env knows the class, whose type would pull it in here; its RPC surface is this interface.
     const registry = env.KEY_REGISTRY.getByName(workspace) as KeyRegistryApi;
     await attempt("drain", () => within(registry.drain(), REGISTRY_TIMEOUT_MS, "the registry"));
+  }
+}
+
+async function reportAlerts(env: ReconcileEnv & AlertReportEnv, alerts: AlertsConfig | undefined): Promise<void> {
+  for (const workspace of await listedWorkspaces(env)) {
+    await attempt("alerts", () => reportWorkspace(env, workspace, alerts));
   }
 }
 
