@@ -165,6 +165,7 @@ function printWelcome({ port, stateDirectory, rootToken, demoKey, upstream }: We
         ]),
     `  Root token   ${rootToken}`,
     `               (${fromEnvironment ? "from the environment" : `kept in ${relative(devVarsPath(process.env))}`})`,
+    `  Pages        ${url}/_latchkey/  (sign in with the root token)`,
     `  Control API  ${url}/_latchkey/docs`,
     `  Upstream     ${upstream}`,
     `  Data         ${relative(stateDirectory)}`,

@@ -1,12 +1,16 @@
 import { waitUntil } from "cloudflare:workers";
 import { Hono } from "hono";
+import { registryOf } from "../durable-objects/key-registry/client.ts";
 import { rotateSigningKeys, signingStatus } from "../durable-objects/signing-keys/client.ts";
 import type { Comparison, ComparisonQuery } from "../durable-objects/usage-ledger/api.ts";
 import { compareUsage, queryUsage } from "../durable-objects/usage-ledger/client.ts";
 import { identifyCaller } from "./control/caller.ts";
+import { REGISTRY_READ_TIMEOUT_MS } from "./constants.ts";
+import type { ControlDependencies } from "./control/dependencies.ts";
 import { requireScope } from "./control/problem.ts";
+import { PAGE_SEGMENTS } from "./dashboard/paths.ts";
 import { authorize } from "./gateway/authorize.ts";
-import { checkAdminKey } from "./gateway/callers.ts";
+import { checkAdminKey, checkSessionKey, limitsOfKey } from "./gateway/callers.ts";
 import { clientIpOf } from "./gateway/facts.ts";
 import { handle, type Surroundings } from "./gateway/handler.ts";
 import { addressOf } from "./gateway/identity-headers.ts";
@@ -17,6 +21,7 @@ import { problemIndexPage, problemPage, problemPageHeaders } from "./http/proble
 import { type Problem, toProblem } from "./http/problem.ts";
 import { newRequestId } from "./http/request-id.ts";
 import type { AdminScope } from "./keys/admin-scopes.ts";
+import { within } from "./platform/clock.ts";
 import { healthz, readyz } from "./platform/health.ts";
 import { logError } from "./platform/log.ts";
 import type { RootToken } from "./platform/root-token.ts";
@@ -72,6 +77,9 @@ function isOwn(url: string): boolean {
   return url.startsWith(OWN, start) || (url.startsWith(WELL_KNOWN, start) && isWellKnown(url, start));
 }
 
+/** In a group of its own: the router puts what stands here between anchors. */
+const PAGE_SEGMENT = `(?:${PAGE_SEGMENTS.join("|")})`;
+
 const own = new Hono<Variables>()
   .get("/_latchkey/healthz", () => healthz())
   .get("/_latchkey/readyz", ({ env }) => readyz(env.env))
@@ -105,6 +113,9 @@ const own = new Hono<Variables>()
   .all("/_latchkey/oauth/:endpoint{token|introspect|revoke}", ({ req: { raw }, env }) =>
     refuse(raw, { code: "method_not_allowed", detail: "This path takes POST.", allow: ["POST"] }, env),
   )
+  .all("/_latchkey/", ({ req: { raw }, env }) => dashboard(raw, env))
+  .all(`/_latchkey/:page{${PAGE_SEGMENT}}`, ({ req: { raw }, env }) => dashboard(raw, env))
+  .all(`/_latchkey/:page{${PAGE_SEGMENT}}/*`, ({ req: { raw }, env }) => dashboard(raw, env))
   .all("/_latchkey/*", ({ req: { raw }, env }) => control(raw, env));
 
 own.onError((error) => {
@@ -184,11 +195,17 @@ async function control(request: Request, app: App): Promise<Response> {
   return await controlApp.fetch(request);
 }
 
-async function loadControl({ env, isolate, ipSalt }: App): Promise<Hono> {
+async function loadControl(app: App): Promise<Hono> {
   const { createControlApp } = await import("./control/app.ts");
-  // Nothing of this one request stays with what serves them all.
+  const controlApp = createControlApp(controlDependencies(app));
+  controlApps.set(app.isolate, controlApp);
+  return controlApp;
+}
+
+/** Nothing of the one request that comes first stays with what serves them all. */
+function controlDependencies({ env, isolate, ipSalt }: App): ControlDependencies {
   const surroundings: Surroundings = { env, isolate, ipSalt, ctx: { waitUntil } };
-  const controlApp = createControlApp({
+  return {
     env,
     config: isolate.config,
     authenticate: (request, presentedKey) =>
@@ -202,9 +219,39 @@ async function loadControl({ env, isolate, ipSalt }: App): Promise<Hono> {
       rotate: (call) => rotateSigningKeys(env.SIGNING_KEYS, { ...call, policy: signingPolicyOf(isolate.config) }),
     },
     now: () => Date.now(),
+  };
+}
+
+const dashboards = new WeakMap<Isolate, Hono>();
+
+/** Pages for people, loaded when the first one is asked for. */
+async function dashboard(request: Request, app: App): Promise<Response> {
+  // As if there were none: the control API answers for what is nobody's.
+  if (app.isolate.config.dashboard === false) return await control(request, app);
+  if (!isControlHost(request, app)) return refuse(request, NOT_HERE, app);
+  const known = dashboards.get(app.isolate) ?? (await loadDashboard(app));
+  return await known.fetch(request);
+}
+
+async function loadDashboard(app: App): Promise<Hono> {
+  const { createDashboard } = await import("./dashboard/app.ts");
+  const { env, isolate, ipSalt } = app;
+  const surroundings: Surroundings = { env, isolate, ipSalt, ctx: { waitUntil } };
+  const created = createDashboard({
+    control: controlDependencies(app),
+    root: app.root,
+    secrets: env,
+    checkSessionKey: (request, hash) =>
+      checkSessionKey({ request, requestId: requestIdOf(request), hash }, surroundings),
+    limitsOfKey: (key) => limitsOfKey(key, surroundings),
+    registryStatus: (workspace) =>
+      within(registryOf(env.KEY_REGISTRY, workspace).status(), REGISTRY_READ_TIMEOUT_MS, "the key registry"),
+    replayGuard: env.REPLAY_GUARD,
+    fetch: (url, init) => fetch(url, init),
+    waitUntil,
   });
-  controlApps.set(isolate, controlApp);
-  return controlApp;
+  dashboards.set(isolate, created);
+  return created;
 }
 
 function page(html: string): Response {

@@ -1,4 +1,5 @@
 import type { AlertsConfig } from "./alerts/config.ts";
+import type { AdminScope } from "./keys/admin-scopes.ts";
 import type { Environment, Policy } from "./keys/record.ts";
 import type { Limit } from "./limits/limit.ts";
 import type { Retention } from "./usage/retention.ts";
@@ -35,6 +36,56 @@ export interface GatewayConfig {
   readonly pricing?: PricingConfig;
   /** Who is told when something is wrong, and where. Without it there is the list of alerts alone. */
   readonly alerts?: AlertsConfig;
+  /** Pages for people at `/_latchkey/`; `false`: none. Default: sign-in by an admin key or the root token. */
+  readonly dashboard?: false | DashboardConfig;
+  /** What owners may do by themselves, on the page that `POST /owners/{id}/portal-sessions` opens. Default: look, and rotate. */
+  readonly selfService?: SelfServiceConfig;
+}
+
+export interface DashboardConfig {
+  /** Sign-in through Cloudflare Access, which must stand in front of `/_latchkey/*`. */
+  readonly access?: AccessConfig;
+}
+
+export interface AccessConfig {
+  /** `acme.cloudflareaccess.com`. */
+  readonly teamDomain: string;
+  /** The application's audience tag. */
+  readonly audience: string;
+  /** Who may do what: the first role that fits holds, and who fits none is refused. */
+  readonly roles: readonly AccessRole[];
+}
+
+/** Fits whoever meets one of `emails`, `emailDomain` and `groups`. */
+export interface AccessRole {
+  readonly emails?: readonly string[];
+  /** `example.com`, of the address as the identity provider says it. */
+  readonly emailDomain?: string;
+  /** Of the claim `groups`, which Access passes on where it is told to. */
+  readonly groups?: readonly string[];
+  /** Default `default`. */
+  readonly workspace?: string;
+  readonly scopes: readonly AdminScope[];
+}
+
+export interface SelfServiceConfig {
+  /** Replace own keys. Default `true`. */
+  readonly rotate?: boolean;
+  /** Default `false`. */
+  readonly issue?: false | SelfIssueConfig;
+}
+
+export interface SelfIssueConfig {
+  /** What an owner's new keys may be allowed to do: any of these. */
+  readonly scopes: readonly string[];
+  /** Default both. */
+  readonly environments?: readonly Environment[];
+  /** Of every key that an owner issues. Default none. */
+  readonly plan?: string;
+  /** Keys that an owner may have at once, whoever issued them. Default 10. */
+  readonly maxKeys?: number;
+  /** A new key expires after so many days at the latest. Default 90. */
+  readonly maxTtlDays?: number;
 }
 
 export interface UsageConfig {

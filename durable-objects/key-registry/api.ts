@@ -18,8 +18,11 @@ import type { Result } from "../../src/result.ts";
 /** What the registry says over RPC: plain data both ways. Times are RFC 3339 UTC. */
 
 export interface Actor {
-  readonly kind: "root" | "admin_key" | "holder" | "system";
-  /** `root`, the id of an admin key or of the key that its holder presented, or the name of the part of Latchkey that acted. */
+  readonly kind: "root" | "admin_key" | "person" | "owner" | "holder" | "system";
+  /**
+   * `root`; the id of an admin key, or of the key that its holder presented; the e-mail address of who signed in to the pages through
+   * an identity provider; the name of the owner that acted on its own page; or of the part of Latchkey that acted.
+   */
   readonly id: string;
   readonly address: string | null;
   readonly requestId: string | null;

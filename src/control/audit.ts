@@ -17,7 +17,7 @@ const auditEntrySchema = z
     time: sentTimeSchema,
     action: z.string().openapi({ example: "key.revoke" }),
     actor: z.strictObject({
-      kind: z.enum(["root", "admin_key", "system"]),
+      kind: z.enum(["root", "admin_key", "person", "owner", "holder", "system"]),
       id: z.string().openapi({ example: "root" }),
       address: nullableText,
       requestId: nullableText,

@@ -130,6 +130,17 @@ export async function checkKnown(
   return await decide({ record: found.value, ref: refOf(parent), prepaid: null, token }, input, parts);
 }
 
+/** For whoever showed the key before, and keeps its hash since: a session of the pages. */
+export async function checkByHash(
+  hash: KeyHash,
+  input: Omit<CheckInput, "presentedKey">,
+  parts: CheckParts,
+): Promise<CheckOutcome> {
+  parts.book.observe(Date.now());
+  // Of a key in this form nothing but the hash is looked at from here on.
+  return await checkKey(hash, "own", { ...input, presentedKey: "" }, parts);
+}
+
 async function checkKey(
   hash: KeyHash,
   form: "own" | "foreign",

@@ -3,6 +3,7 @@ import { MAX_BROKER_SHARDS, MAX_COST, MAX_GRACE_SECONDS, MAX_SCOPES } from "../c
 import { isPrefix } from "../keys/format.ts";
 import { isPublishablePattern, isScope } from "../keys/scopes.ts";
 import { checkAlerts } from "./config-check-alerts.ts";
+import { checkDashboard, checkSelfService } from "./config-check-dashboard.ts";
 import { checkLimits } from "./config-check-limits.ts";
 import { checkAudiences, checkTokens } from "./config-check-tokens.ts";
 import { checkPricing, checkUsage } from "./config-check-usage.ts";
@@ -33,6 +34,8 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     "usage",
     "pricing",
     "alerts",
+    "dashboard",
+    "selfService",
   ]);
   if (fields === null) return findings.errors;
   checkGeneral(findings, fields);
@@ -54,6 +57,8 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     checkRoute(findings, `routes[${index}]`, route, { upstreamNames, planLimitNames });
   }
   if (fields["tokens"] !== undefined) checkTokens(findings, fields["tokens"], { upstreamNames, planNames });
+  checkDashboard(findings, fields["dashboard"]);
+  checkSelfService(findings, fields["selfService"], planNames);
   if (fields["usage"] !== undefined) checkUsage(findings, fields["usage"]);
   if (fields["pricing"] !== undefined) checkPricing(findings, fields["pricing"], planNames);
   if (fields["alerts"] !== undefined) checkAlerts(findings, fields["alerts"]);

@@ -29,6 +29,8 @@ export interface OriginHeaderInput {
 export function originHeaders(input: OriginHeaderInput, requestUrl: string, upgrade: boolean): Headers {
   const headers = new Headers(input.request.headers);
   for (const name of input.survey.withheld) headers.delete(name);
+  const cookies = input.survey.fields.get("cookie");
+  if (cookies !== undefined) keepSessions(headers, cookies);
   if (input.admission !== null) setIdentity(headers, input.admission.record);
   if (input.assertion !== null) headers.set(ASSERTION_HEADER, input.assertion);
   headers.set("x-request-id", input.requestId);
@@ -42,6 +44,17 @@ export function originHeaders(input: OriginHeaderInput, requestUrl: string, upgr
   if (upgrade) headers.set("upgrade", "websocket");
   return headers;
 }
+
+/** Sessions of the pages, whose cookies stand for the whole host, are not the origin's to see. */
+function keepSessions(headers: Headers, cookies: string): void {
+  // The whole field may have been taken out already.
+  if (!cookies.includes("latchkey-") || !headers.has("cookie")) return;
+  const others = cookies.replace(SESSION_COOKIES, "").replace(/^[;,\s]+/, "");
+  if (others === "") headers.delete("cookie");
+  else headers.set("cookie", others);
+}
+
+const SESSION_COOKIES = /(?:^|[;,])\s*(?:__Host-)?latchkey-(?:session|portal|theme)=[^;,]*/g;
 
 /** The identity of a key's holder. All values are visible ASCII by their grammars. */
 export function setIdentity(headers: Headers, record: EdgeRecord): void {

@@ -13,6 +13,13 @@ export class RootToken {
   matches(presented: string): boolean {
     return this.#digest !== null && timingSafeEqual(sha256(presented), this.#digest);
   }
+
+  /** Tells one token from the next, for sessions that began with it, and cannot be presented in its place; `null` without root. */
+  get mark(): string | null {
+    return this.#digest === null
+      ? null
+      : sha256(`latchkey/mark/${this.#digest.toString("base64url")}`).toString("base64url");
+  }
 }
 
 function sha256(text: string): Buffer {
