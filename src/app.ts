@@ -1,6 +1,7 @@
 import { waitUntil } from "cloudflare:workers";
 import { Hono } from "hono";
 import { registryOf } from "../durable-objects/key-registry/client.ts";
+import { findKept, searchKept } from "../durable-objects/request-log/client.ts";
 import { rotateSigningKeys, signingStatus } from "../durable-objects/signing-keys/client.ts";
 import type { Comparison, ComparisonQuery } from "../durable-objects/usage-ledger/api.ts";
 import { compareUsage, queryUsage } from "../durable-objects/usage-ledger/client.ts";
@@ -214,6 +215,10 @@ function controlDependencies({ env, isolate, ipSalt }: App): ControlDependencies
     requestId: requestIdOf,
     usage: (workspace, query) => readUsage(env, workspace, query),
     comparison: (workspace, query) => readComparison(env, workspace, query),
+    requests: {
+      find: async (workspace, id) => readable(await findKept(env.REQUEST_LOG, workspace, id)),
+      search: async (workspace, search) => readable(await searchKept(env.REQUEST_LOG, workspace, search)),
+    },
     signingKeys: {
       status: () => signingStatus(env.SIGNING_KEYS, signingPolicyOf(isolate.config)),
       rotate: (call) => rotateSigningKeys(env.SIGNING_KEYS, { ...call, policy: signingPolicyOf(isolate.config) }),
@@ -252,6 +257,12 @@ async function loadDashboard(app: App): Promise<Hono> {
   });
   dashboards.set(isolate, created);
   return created;
+}
+
+function readable<T>(asked: Result<T, unknown>): Result<T, Problem> {
+  if (asked.ok) return asked;
+  logError(asked.error, { part: "request-log" });
+  return err({ code: "storage_unavailable", detail: "Kept requests cannot be read right now. Try again shortly." });
 }
 
 function page(html: string): Response {

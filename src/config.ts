@@ -27,6 +27,8 @@ export interface GatewayConfig {
    * location, 1 to 256; `false` for none. Default 2.
    */
   readonly leaseBrokers?: false | { readonly shardsPerLocation: number };
+  /** Which requests are kept for `GET /_latchkey/v1/requests`, and how long; `false` for none. */
+  readonly requestLog?: false | RequestLogConfig;
   /** Send `Server-Timing: latchkey;dur=…`. Default `false`. */
   readonly serverTiming?: boolean;
   /** Short-lived tokens in place of keys. */
@@ -101,6 +103,16 @@ export interface PricingConfig {
   readonly perUnit: string;
   /** Of one unit of keys that are on these plans when the statement is read. */
   readonly perUnitByPlan?: Readonly<Record<string, string>>;
+}
+
+/** Refused requests are kept within bounds; of those that were let in a share is. */
+export interface RequestLogConfig {
+  /** Share of the requests that were let in, 0 to 1. Default 0.01. */
+  readonly sampleRate?: number;
+  /** 1 to 90. Default 7. */
+  readonly retentionDays?: number;
+  /** What one object keeps at the most, 1 to 4,096 MB; then the oldest go. Default 1,024. */
+  readonly maxMegabytes?: number;
 }
 
 /** Keys, tokens and identities of others are exchanged for tokens at `/_latchkey/oauth/token`. */

@@ -158,6 +158,16 @@ export const MAX_LISTED_WORKSPACES = 200;
 /** Rows of one `GET /usage` answer: about 2 MB of JSON. */
 export const MAX_USAGE_ROWS = 10_000;
 
+/** Kept requests: as long as an incident is looked back at, and as much as a shard may store (an object holds 10 GB). */
+export const DEFAULT_REQUEST_LOG_DAYS = 7;
+export const MAX_REQUEST_LOG_DAYS = 90;
+export const DEFAULT_REQUEST_LOG_MEGABYTES = 1_024;
+export const MAX_REQUEST_LOG_MEGABYTES = 4_096;
+/** One call to a request log. A search reads some MB at the most. */
+export const REQUEST_LOG_TIMEOUT_MS = 5_000;
+/** A message is tried so often for the sake of its kept requests; then they are given up, and what is billed is counted long since. */
+export const REQUEST_LOG_ATTEMPTS = 5;
+
 /** Upstream defaults: overridden by route. */
 export const UPSTREAM_TIMEOUT_SECONDS = 30;
 /** An upload may take this long on top of the upstream's time: the slowest link that is worth serving, 0.5 Mbit/s. */

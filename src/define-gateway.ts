@@ -8,6 +8,8 @@ import { verifyAndRecord } from "./gateway/verify-endpoints.ts";
 import { newRequestId } from "./http/request-id.ts";
 import { missingBindings } from "./platform/bindings.ts";
 import { logError } from "./platform/log.ts";
+import { deliverTo } from "./request-log/deliver.ts";
+import { requestLogOf } from "./request-log/policy.ts";
 import { RootToken } from "./platform/root-token.ts";
 import { ok, err, type Result } from "./result.ts";
 import { consumeUsage } from "./usage/consumer.ts";
@@ -38,7 +40,9 @@ export function defineGateway(config: GatewayConfig) {
       return answering;
     },
     async queue(batch, env): Promise<void> {
-      await consumeUsage(batch, env, { ...DEFAULT_RETENTION, ...config.usage?.retention });
+      const retention = { ...DEFAULT_RETENTION, ...config.usage?.retention };
+      const policy = requestLogOf(config);
+      await consumeUsage(batch, env, retention, policy === null ? null : deliverTo(env.REQUEST_LOG, policy));
     },
     async scheduled(_controller, env): Promise<void> {
       await runScheduled(env, config.alerts);

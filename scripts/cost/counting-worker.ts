@@ -195,6 +195,12 @@ export class ReplayGuard extends classes.ReplayGuard {
   }
 }
 
+export class RequestLog extends classes.RequestLog {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(watchState(ctx, "RequestLog"), watchEnv(env));
+  }
+}
+
 export class SigningKeys extends classes.SigningKeys {
   constructor(ctx: DurableObjectState, env: Env) {
     super(watchState(ctx, "SigningKeys"), watchEnv(env));
@@ -209,7 +215,17 @@ export class AlertCenter extends classes.AlertCenter {
 
 export { Verifier } from "../lab/faulty-worker.ts";
 
-const COUNTED = { KeyRegistry, KeyMeter, LeaseBroker, UsageLedger, HashClaims, ReplayGuard, SigningKeys, AlertCenter };
+const COUNTED = {
+  KeyRegistry,
+  KeyMeter,
+  LeaseBroker,
+  UsageLedger,
+  HashClaims,
+  ReplayGuard,
+  RequestLog,
+  SigningKeys,
+  AlertCenter,
+};
 for (const [name, counting] of Object.entries(COUNTED)) {
   countMethods(counting, name, DurableObject);
 }

@@ -12,6 +12,7 @@ export type BindingName =
   | "USAGE_LEDGER"
   | "HASH_CLAIMS"
   | "REPLAY_GUARD"
+  | "REQUEST_LOG"
   | "SIGNING_KEYS"
   | "ALERT_CENTER"
   | "FAILURE_SHIELD"

@@ -9,6 +9,7 @@ import worker, {
   KeyRegistry as RealKeyRegistry,
   LeaseBroker as RealLeaseBroker,
   ReplayGuard as RealReplayGuard,
+  RequestLog as RealRequestLog,
   SigningKeys as RealSigningKeys,
   UsageLedger as RealUsageLedger,
   Verifier as RealVerifier,
@@ -38,6 +39,7 @@ const NAMESPACES: ReadonlySet<string> = new Set([
   "USAGE_LEDGER",
   "HASH_CLAIMS",
   "REPLAY_GUARD",
+  "REQUEST_LOG",
   "SIGNING_KEYS",
   "ALERT_CENTER",
 ] satisfies BindingName[]);
@@ -254,6 +256,12 @@ export class ReplayGuard extends RealReplayGuard {
 
   crash(): void {
     this.ctx.abort("crashed by the lab");
+  }
+}
+
+export class RequestLog extends RealRequestLog {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, wrapEnv(env));
   }
 }
 

@@ -1,8 +1,10 @@
 import type { RotateCall, Rotated, RotateRefusal, SigningStatus } from "../../durable-objects/signing-keys/api.ts";
 import type { Comparison, ComparisonQuery } from "../../durable-objects/usage-ledger/api.ts";
+import type { LogPage, LogSearch } from "../../durable-objects/request-log/api.ts";
 import type { GatewayConfig } from "../config.ts";
 import type { ProblemCode } from "../http/codes.ts";
 import type { EdgeRecord } from "../keys/record.ts";
+import type { KeptRequest } from "../request-log/kept-request.ts";
 import type { Result } from "../result.ts";
 import type { UsageAnswer, UsageQuery } from "../usage/query.ts";
 import type { Outcome } from "./problem.ts";
@@ -24,9 +26,16 @@ export interface ControlDependencies {
   readonly usage: (workspace: string, query: UsageQuery) => Promise<Outcome<UsageAnswer>>;
   /** How the ledger of a range compares with the meters. Fails as `usage` does. */
   readonly comparison: (workspace: string, of: ComparisonQuery) => Promise<Outcome<Comparison>>;
+  readonly requests: RequestCalls;
   readonly signingKeys: SigningKeyCalls;
   /** Epoch ms. */
   readonly now: () => number;
+}
+
+/** Kept requests of a workspace. `storage_unavailable` when a log cannot be asked in time. */
+export interface RequestCalls {
+  readonly find: (workspace: string, requestId: string) => Promise<Outcome<readonly KeptRequest[]>>;
+  readonly search: (workspace: string, search: LogSearch) => Promise<Outcome<LogPage>>;
 }
 
 /** The keys that sign tokens. Both reject when they are not reached in time. */

@@ -17,6 +17,7 @@ export const TAGS = [
   { name: "Keys", description: "Issue, find, change, rotate, revoke and import keys." },
   { name: "Owners", description: "Who keys belong to, and limits that all keys of an owner share." },
   { name: "Usage", description: "What was asked of the API behind the gateway." },
+  { name: "Requests", description: "What single requests were decided on, and why they were refused." },
   { name: "Audit", description: "Who did what to which key, when, from where." },
   { name: "Alerts", description: "What is wrong, who was told, and what is silenced." },
   { name: "Signing keys", description: "The keys that sign tokens: the whole installation's." },

@@ -14,6 +14,7 @@ import { disableKey, enableKey, revokeKey, revokeKeyTokens, rotateKey } from "./
 import { createKey, listKeys, patchKey, readKey } from "./keys.ts";
 import type { Operation } from "./operation.ts";
 import { disableOwner, enableOwner, listOwners, putOwner, readOwner } from "./owners.ts";
+import { listRequests, readRequest } from "./requests.ts";
 import { listSigningKeys, rotateSigningKeys } from "./signing-keys.ts";
 import { readStatement } from "./statements.ts";
 import { readUsage } from "./usage.ts";
@@ -41,6 +42,8 @@ export const OPERATIONS: readonly Operation[] = [
   enableOwner, // POST  /owners/{id}/enable   owners:write
   readUsage, //   GET   /usage                usage:read
   readStatement, // GET /owners/{id}/statement usage:read
+  listRequests, // GET   /requests             usage:read
+  readRequest, //  GET   /requests/{id}        usage:read
   listAudit, //   GET   /audit                audit:read
   verifyAudit, // GET   /audit/verify         audit:read
   listAlerts, //       GET    /alerts                          alerts:read

@@ -23,8 +23,9 @@ import type { Limit, LimitView } from "../limits/limit.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
 import { type Account, openAccounts, waitForWish, WISH_WAIT_MS } from "./accounts.ts";
+import { type Ground, noteAdmitted, noteHeld, noteRemembered } from "./ground.ts";
 import type { LeaseBook } from "./lease-book.ts";
-import type { Meters } from "./meters.ts";
+import type { Heard, Meters } from "./meters.ts";
 import type { AdmissionPolicy } from "../limits/policy.ts";
 import type { RecordCache } from "./record-cache.ts";
 import { scheduleRelease } from "./release.ts";
@@ -45,6 +46,8 @@ export interface AdmitInput {
   readonly policy: AdmissionPolicy;
   /** What the key's account was paid with already, when it was met. */
   readonly prepaid: Payment | null;
+  /** Where it is written down what the answer stands on. */
+  readonly ground?: Ground | undefined;
   readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
@@ -85,6 +88,7 @@ export async function admit(input: AdmitInput, parts: AdmissionParts): Promise<A
     const pending = accounts.filter((account) => account.payment === null && !stands(account, input, now));
     const remembered = rememberedRefusal(pending, input, now);
     if (remembered !== null) {
+      noteRemembered(input.ground, accounts[0]?.lease, now);
       refundPaid(accounts, input, parts);
       return { ...remembered, limits: viewAll(accounts, now) };
     }
@@ -153,6 +157,10 @@ type Asked =
 
 async function ask(account: Account, input: AdmitInput, parts: AdmissionParts): Promise<Asked> {
   const now = Date.now();
+  // The key's own, not its owner's.
+  const ground = account.keyId === null ? undefined : input.ground;
+  noteHeld(ground, account.lease, now);
+  if (ground !== undefined) ground.leaseFrom = "unreachable";
   if (account.lease.unreachableUntil > now) return { account, answer: null };
   const asker = askerOf(account, input, parts, now);
   // A look is a renewal that someone waits for: it hands back what the recent rate does not need.
@@ -160,7 +168,8 @@ async function ask(account: Account, input: AdmitInput, parts: AdmissionParts): 
     input.cost === 0 ? askToRenew(account.lease, asker) : askForRequest(account.lease, { ...asker, cost: input.cost });
   // Two brokers may be asked about one key, for itself and for its tokens; the other one may not know yet what this isolate knows.
   const isOld = account.generation < account.lease.newestGeneration;
-  const { answer, payment } = await exchange(account, pledge, parts, input.policy.mustAsk || isOld);
+  const { answer, payment, from } = await exchange(account, pledge, parts, input.policy.mustAsk || isOld);
+  if (ground !== undefined && answer !== null) ground.leaseFrom = from;
   account.payment = payment;
   return { account, answer };
 }
@@ -179,6 +188,7 @@ interface Exchanged {
   readonly answer: AcquireAnswer | null;
   /** What the request in hand is paid with. */
   readonly payment: Payment | null;
+  readonly from: Heard["from"];
 }
 
 /** One call to the meter, taken into the lease whatever comes back. `fresh`: the meter's word of this moment. */
@@ -189,26 +199,30 @@ async function exchange(
   fresh: boolean,
 ): Promise<Exchanged> {
   const { lease } = account;
+  const heard: Heard = { from: "meter" };
   let answer: AcquireAnswer;
   try {
-    answer = await meters.acquire(account, pledge.request, fresh);
+    answer = await meters.acquire(account, pledge.request, fresh, heard);
   } catch (error) {
     counters.meterFailures++;
     logError(error, { part: "meter" });
     oweAgain(lease, pledge);
     lease.unreachableUntil = Date.now() + METER_UNREACHABLE_MEMORY_MS;
-    return { answer: null, payment: null };
+    return { answer: null, payment: null, from: heard.from };
   }
   if (answer.outcome === "stale") {
     oweAgain(lease, pledge);
     // What was granted on the old record stands no more.
     lease.validUntil = 0;
     lease.newestGeneration = Math.max(lease.newestGeneration, answer.record.generation);
-    return { answer, payment: null };
+    return { answer, payment: null, from: heard.from };
   }
   const payment = takeAnswer(lease, pledge, answer, Date.now());
-  if (answer.outcome === "granted") book.touch(account.name, lease);
-  return { answer, payment };
+  if (answer.outcome === "granted") {
+    lease.grantedBy = heard.from;
+    book.touch(account.name, lease);
+  }
+  return { answer, payment, from: heard.from };
 }
 
 /** The answers to one round: a final outcome, or `null` when every account that was asked has been paid. */
@@ -265,6 +279,7 @@ function settleAdmission(
 ): Admitted {
   if (!asked) counters.leaseHits++;
   else if (!degraded) parts.cache.confirm(input.hash, now);
+  noteAdmitted(input.ground, accounts[0]?.lease, now, degraded);
   for (const account of accounts) {
     const limits = account.limits ?? account.lease.limits;
     // A third of what it was granted for: a broker's lease may have been half over when it was handed on.

@@ -4,12 +4,14 @@ import { assertRequest } from "./assert.ts";
 import { check, type CheckOutcome } from "./check.ts";
 import { factsOfCall } from "./checked-event.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
-import { readCredential } from "./credential.ts";
-import { clientIpOf, requestFacts } from "./facts.ts";
+import { type Credential, readCredential } from "./credential.ts";
+import { clientIpOf, incomingOf, requestFacts } from "./facts.ts";
 import { authorizedAnswer, readOriginalRequest } from "./forward-auth.ts";
+import { type Ground, newGround } from "./ground.ts";
 import { demandOf, KEY_MISSING, pathnameOf, type Surroundings } from "./handler.ts";
 import { addressOf } from "./identity-headers.ts";
 import { record, recordSync } from "./record.ts";
+import { wayOfCheck } from "./way.ts";
 
 /**
  * Forward auth: another proxy asks whether a request may pass. The key stands in the request itself; method, host and
@@ -29,8 +31,11 @@ export async function authorize(
     upstream: route?.upstream.name ?? null,
     route: route?.template ?? null,
   };
-  if (route?.audit === "sync") await recordSync(facts, surroundings);
-  else record(facts, surroundings);
+  const { headers, url } = request;
+  const call = { ground: decided.ground, route, via: decided.via, fields: headers, url, incoming: incomingOf(request) };
+  const way = wayOfCheck(outcome, call);
+  if (route?.audit === "sync") await recordSync(facts, surroundings, way);
+  else record(facts, surroundings, way);
   return outcome.ok ? ok(authorizedAnswer(outcome.admission, decided.assertion, requestId)) : err(outcome.refusal);
 }
 
@@ -41,6 +46,8 @@ interface Decided {
   readonly route: CompiledRoute | null;
   /** For the origin; `null` where it is shown none. */
   readonly assertion: string | null;
+  readonly via: Credential["via"] | null;
+  readonly ground: Ground;
 }
 
 async function decide(request: Request, requestId: string, surroundings: Surroundings): Promise<Decided> {
@@ -57,32 +64,37 @@ async function decide(request: Request, requestId: string, surroundings: Surroun
   const credential = readCredential(source, { queryParameter: route.keyInQuery, prefixes: isolate.table.prefixes });
   if (!credential.ok) return refused(credential.error, method, route);
   if (credential.value === null) return refused(KEY_MISSING, method, route);
+  const { via } = credential.value;
+  const ground = newGround();
   const outcome = await check(
     {
       presentedKey: credential.value.presentedKey,
       facts: requestFacts(request),
       budget: { address: clientIpOf(request) },
       demand: demandOf(route),
-      possession: { via: credential.value.via, proof: request.headers.get("DPoP"), method, url },
+      possession: { via, proof: request.headers.get("DPoP"), method, url },
       cost: route.cost,
       look: false,
       routeLimits: route.limits,
       routePolicy: route,
+      ground,
       waitUntil: (work) => ctx.waitUntil(work),
     },
     isolate.parts,
   );
-  if (!outcome.ok) return { outcome, method, route, assertion: null };
+  if (!outcome.ok) return { outcome, method, route, via, ground, assertion: null };
   const { admission } = outcome;
   const asserted = await assertRequest(
     { route, admission, requestId, method, url, askedAt: request.url },
     surroundings,
   );
-  if (asserted.ok) return { outcome, method, route, assertion: asserted.value };
+  if (asserted.ok) return { outcome, method, route, via, ground, assertion: asserted.value };
   return {
     outcome: { ok: false, refusal: { ...asserted.error, record: admission.record } },
     method,
     route,
+    via,
+    ground,
     assertion: null,
   };
 }
@@ -93,7 +105,8 @@ const ROUTE_NOT_FOUND: Problem = {
 };
 
 function refused({ code, detail }: Problem, method: string, route: CompiledRoute | null): Decided {
-  return { outcome: { ok: false, refusal: { code, detail, record: null } }, method, route, assertion: null };
+  const outcome = { ok: false, refusal: { code, detail, record: null } } as const;
+  return { outcome, method, route, via: null, ground: newGround(), assertion: null };
 }
 
 /** Whoever brings no key hears that first, however the proxy is set up. */

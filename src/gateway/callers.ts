@@ -5,10 +5,12 @@ import { err, ok, type Result } from "../result.ts";
 import type { Parent } from "../tokens/verified-token.ts";
 import { check, checkByHash, checkKnown, type CheckInput, type CheckOutcome } from "./check.ts";
 import { factsOfCall } from "./checked-event.ts";
-import { clientIpOf, requestFacts } from "./facts.ts";
+import { clientIpOf, incomingOf, requestFacts } from "./facts.ts";
+import { type Ground, newGround } from "./ground.ts";
 import type { Surroundings } from "./handler.ts";
 import { ANY_KEY } from "./judge.ts";
 import { record } from "./record.ts";
+import { wayOfCheck } from "./way.ts";
 
 /** Admin keys are checked like every key, by the same steps, and their use is an event like every use. */
 
@@ -34,7 +36,9 @@ export async function checkAdminKey(
   const startedAt = Date.now();
   const { presentedKey } = input;
   const asked = { presentedKey, ...howAsked(input, surroundings) };
-  return settle(await check(asked, surroundings.isolate.parts), { input, startedAt, route: OWN_ROUTE }, surroundings);
+  const { ground } = asked;
+  const outcome = await check(asked, surroundings.isolate.parts);
+  return settle(outcome, { input, startedAt, route: OWN_ROUTE, via: "bearer", ground }, surroundings);
 }
 
 /** The same for a key that was presented when a session began, of which the session keeps the hash: strict, bindings and all. */
@@ -45,13 +49,14 @@ export async function checkSessionKey(
   const startedAt = Date.now();
   const asked = howAsked({ ...input, strict: true }, surroundings);
   const outcome = await checkByHash(input.hash, asked, surroundings.isolate.parts);
-  return settle(outcome, { input, startedAt, route: PAGE_ROUTE }, surroundings);
+  const { ground } = asked;
+  return settle(outcome, { input, startedAt, route: PAGE_ROUTE, via: null, ground }, surroundings);
 }
 
 function howAsked(
   { request, strict }: Pick<AdminCheck, "request" | "strict">,
   { ctx }: Surroundings,
-): Omit<CheckInput, "presentedKey"> {
+): Omit<CheckInput, "presentedKey"> & { readonly ground: Ground } {
   return {
     facts: requestFacts(request),
     budget: { address: clientIpOf(request) },
@@ -61,6 +66,7 @@ function howAsked(
     look: false,
     routeLimits: [],
     routePolicy: { strict, onMeterUnavailable: "closed", graceSeconds: null },
+    ground: newGround(),
     waitUntil: (work) => ctx.waitUntil(work),
   };
 }
@@ -69,16 +75,20 @@ interface Asked {
   readonly input: Pick<AdminCheck, "request" | "requestId">;
   readonly startedAt: number;
   readonly route: string;
+  readonly via: "bearer" | null;
+  readonly ground: Ground;
 }
 
 function settle(
   outcome: CheckOutcome,
-  { input: { request, requestId }, startedAt, route }: Asked,
+  { input: { request, requestId }, startedAt, route, via, ground }: Asked,
   surroundings: Surroundings,
 ): Result<EdgeRecord, Problem> {
   const facts = factsOfCall(outcome, { request, requestId, startedAt });
   // Apart from the event of what the call itself asks about.
-  record({ ...facts, index: CALLER_EVENT, route }, surroundings);
+  const { headers: fields, url } = request;
+  const call = { ground, route: null, via, fields, url, incoming: incomingOf(request) } as const;
+  record({ ...facts, index: CALLER_EVENT, route }, surroundings, wayOfCheck(outcome, call));
   return outcome.ok ? ok(outcome.admission.record) : err(outcome.refusal);
 }
 

@@ -10,6 +10,7 @@ import { ok } from "../result.ts";
 import { narrow, type Parent, refOf, type VerifiedToken } from "../tokens/verified-token.ts";
 import { admit, type AdmitInput, type AdmitOutcome, confirm, refundPrepaid } from "./admit.ts";
 import type { FailureShield } from "./failure-shield.ts";
+import { type Ground, noteHeld, noteRecord } from "./ground.ts";
 import { type Demand, INVALID_DETAIL, judge, type Judgement, statusDetail } from "./judge.ts";
 import type { Admission, Refusal, RequestFacts } from "./outcome.ts";
 import { admissionPolicy, type RoutePolicy } from "../limits/policy.ts";
@@ -17,6 +18,7 @@ import { judgePresented, TOKEN_DETAILS } from "./judge-token.ts";
 import { meet } from "./meet.ts";
 import { isProofDue, type Possession, provePossession } from "./prove-possession.ts";
 import { judgeSignature, type Signable, type SignatureParties } from "./require-signature.ts";
+import { ageOf } from "./record-cache.ts";
 import { type ReplayParty, useUp } from "./single-use.ts";
 import { findParent, findToken, type TokenParties } from "./token-subject.ts";
 
@@ -55,6 +57,8 @@ export interface CheckInput {
   /** Limits of the route, on top of the key's. */
   readonly routeLimits: readonly Limit[];
   readonly routePolicy: RoutePolicy;
+  /** Where it is written down what the decision stands on. */
+  readonly ground?: Ground;
   readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
@@ -78,6 +82,7 @@ export async function check(input: CheckInput, parts: CheckParts): Promise<Check
   const now = Date.now();
   parts.book.observe(now);
   const form = classify(input.presentedKey, parts.prefixes, parts.importedKeys);
+  if (input.ground !== undefined) input.ground.form = form;
   if (form === "garbage") return failed(input, parts, now);
   const hash = digestKey(input.presentedKey);
   if (form === "token") return await checkToken(hash, input, parts, now);
@@ -124,7 +129,7 @@ export async function checkKnown(
   input: CheckInput,
   parts: CheckParts,
 ): Promise<CheckOutcome> {
-  const found = await findParent(parent, parts);
+  const found = await findParent(parent, parts, input.ground);
   if (!found.ok)
     return found.error === "unknown" ? failed(input, parts, Date.now(), "token_invalid") : unavailable(null);
   return await decide({ record: found.value, ref: refOf(parent), prepaid: null, token }, input, parts);
@@ -150,9 +155,10 @@ async function checkKey(
   const now = Date.now();
   // Imported keys may be weak enough to be guessed; keys of Latchkey's own form are not, and theirs are always looked up.
   const mayLookUp = form === "own" || input.budget === null || parts.shield.mayLookUp(input.budget.address, now);
-  let record = mayLookUp ? parts.cache.get(hash, now) : parts.cache.getStale(hash);
+  const known = parts.cache.entryOf(hash, mayLookUp ? now : 0);
+  let record: EdgeRecord;
   let prepaid: Payment | null = null;
-  if (record === null) {
+  if (known === null) {
     if (!mayLookUp) return failed(input, parts, now);
     const met = await meet(hash, input, parts, now);
     if (met.found === null) return met.reason === "unknown" ? failed(input, parts, now) : unavailable(null);
@@ -160,6 +166,8 @@ async function checkKey(
     ({ prepaid } = met);
   } else {
     counters.recordHits++;
+    ({ record } = known);
+    noteRecord(input.ground, "isolate", ageOf(known, now));
   }
   return await decide({ record, ref: hash, prepaid, token: null }, input, parts);
 }
@@ -170,6 +178,7 @@ async function decide(subject: Subject, input: CheckInput, parts: CheckParts): P
   for (let round = 0; round < MAX_RECORD_ROUNDS; round++) {
     const outcome = await decideOn(now, input, parts);
     if (!("newer" in outcome)) return outcome;
+    noteRecord(input.ground, "meter", 0);
     now = { ...now, prepaid: null, record: parts.cache.put(now.ref, outcome.newer, Date.now()) };
   }
   return unavailable(now.record);
@@ -184,10 +193,10 @@ async function decideOn(subject: Subject, input: CheckInput, parts: CheckParts):
   const now = Date.now();
   const { prepaid, token } = subject;
   const record = token === null ? subject.record : narrow(token, subject.record);
-  const { cost, waitUntil } = input;
+  const { cost, ground, waitUntil } = input;
   const limits = effectiveLimits(record, parts.plans, input.routeLimits);
   const policy = admissionPolicy(record.policy, input.routePolicy);
-  const asked: AdmitInput = { record, hash: subject.ref, limits, cost, policy, prepaid, waitUntil };
+  const asked: AdmitInput = { record, hash: subject.ref, limits, cost, policy, prepaid, ground, waitUntil };
   const judgement = judge(record, input.demand, input.facts, now) ?? judgePresented(token, record, input);
   if (judgement !== null) {
     refundPrepaid(asked, parts);
@@ -234,7 +243,9 @@ async function uphold(
 ): Promise<Decision> {
   const { record } = asked;
   const lease = parts.book.of(record.id);
-  const confirmed = lease.validUntil > Date.now() && lease.generation === record.generation;
+  const now = Date.now();
+  noteHeld(input.ground, lease, now);
+  const confirmed = lease.validUntil > now && lease.generation === record.generation;
   const refusal: Refusal = {
     code: judgement.code,
     detail: judgement.detail,
@@ -244,7 +255,10 @@ async function uphold(
   };
   // What follows from the clock (expired, not yet valid) and a closed state is the meter's to say: it may know a newer record.
   const ofTheRecord = judgement.code.startsWith("key_");
-  if (judgement.final || (confirmed && !ofTheRecord)) return { ok: false, refusal };
+  if (judgement.final || (confirmed && !ofTheRecord)) {
+    if (input.ground !== undefined && !judgement.final) input.ground.leaseFrom = "isolate";
+    return { ok: false, refusal };
+  }
   const outcome = await confirm(asked, parts);
   if (outcome.outcome === "stale") return { newer: outcome.record };
   if (outcome.outcome === "refused" && isKeyCode(outcome.code)) return refused(outcome, record, input, parts);

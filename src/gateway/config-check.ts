@@ -1,5 +1,12 @@
 import type { GatewayConfig, RouteConfig } from "../config.ts";
-import { MAX_BROKER_SHARDS, MAX_COST, MAX_GRACE_SECONDS, MAX_SCOPES } from "../constants.ts";
+import {
+  MAX_BROKER_SHARDS,
+  MAX_COST,
+  MAX_GRACE_SECONDS,
+  MAX_REQUEST_LOG_DAYS,
+  MAX_REQUEST_LOG_MEGABYTES,
+  MAX_SCOPES,
+} from "../constants.ts";
 import { isPrefix } from "../keys/format.ts";
 import { isPublishablePattern, isScope } from "../keys/scopes.ts";
 import { checkAlerts } from "./config-check-alerts.ts";
@@ -29,6 +36,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     "clientIpInEvents",
     "logSampleRate",
     "leaseBrokers",
+    "requestLog",
     "serverTiming",
     "tokens",
     "usage",
@@ -89,11 +97,24 @@ function checkGeneral(findings: Findings, fields: Fields): void {
     if (brokers !== null)
       findings.integer("leaseBrokers.shardsPerLocation", brokers["shardsPerLocation"], 1, MAX_BROKER_SHARDS);
   }
+  checkRequestLog(findings, fields["requestLog"]);
   for (const [index, scope] of findings.list("publishableScopes", publishableScopes ?? []).entries()) {
     if (typeof scope !== "string" || !isPublishablePattern(scope)) {
       findings.add(`publishableScopes[${index}]`, "must be resource:action or *:action");
     }
   }
+}
+
+function checkRequestLog(findings: Findings, value: unknown): void {
+  if (value === undefined || value === false) return;
+  const fields = findings.object("requestLog", value, ["sampleRate", "retentionDays", "maxMegabytes"]);
+  if (fields === null) return;
+  const { sampleRate: rate } = fields;
+  if (rate !== undefined && !(typeof rate === "number" && rate >= 0 && rate <= 1)) {
+    findings.add("requestLog.sampleRate", "must be a number from 0 to 1");
+  }
+  findings.optionalInteger("requestLog.retentionDays", fields["retentionDays"], 1, MAX_REQUEST_LOG_DAYS);
+  findings.optionalInteger("requestLog.maxMegabytes", fields["maxMegabytes"], 1, MAX_REQUEST_LOG_MEGABYTES);
 }
 
 const ROUTE_KEYS: readonly (keyof RouteConfig)[] = [

@@ -84,6 +84,7 @@ async function serve(journey: Journey, route: CompiledRoute, surroundings: Surro
   if ("code" in survey) return refuse(survey, journey, surroundings);
   if (credential.value === null) return refuse(KEY_MISSING, journey, surroundings);
 
+  journey.via = credential.value.via;
   const outcome = await check(
     {
       presentedKey: credential.value.presentedKey,
@@ -96,6 +97,7 @@ async function serve(journey: Journey, route: CompiledRoute, surroundings: Surro
       look: false,
       routeLimits: route.limits,
       routePolicy: route,
+      ground: journey,
       waitUntil: (work) => ctx.waitUntil(work),
     },
     isolate.parts,
@@ -112,6 +114,7 @@ async function serve(journey: Journey, route: CompiledRoute, surroundings: Surro
   journey.record = admission.record;
   journey.token = admission.token;
   journey.time = at;
+  journey.limits = admission.limits;
   let assertion: string | null = null;
   if (route.assertionSeconds !== null) {
     const { method, requestId } = journey;
@@ -176,6 +179,7 @@ function send(
 ): Promise<Forwarded> {
   const { request, requestId, clientIp, startedAt } = journey;
   const trace = continueTrace(survey.fields.get("traceparent") ?? null, randomHex);
+  journey.trace = trace;
   return forward({
     request,
     survey,
@@ -212,9 +216,9 @@ async function answer(
       bytesOut: traffic.bytesOut(),
       degraded: admission.degraded,
     });
-  if (route.audit === "sync") await recordSync(facts(), surroundings);
-  else if (traffic.ended === null) record(facts(), surroundings);
-  else surroundings.ctx.waitUntil(traffic.ended.then(() => record(facts(), surroundings)));
+  if (route.audit === "sync") await recordSync(facts(), surroundings, journey);
+  else if (traffic.ended === null) record(facts(), surroundings, journey);
+  else surroundings.ctx.waitUntil(traffic.ended.then(() => record(facts(), surroundings, journey)));
   return ending.response;
 }
 
@@ -232,6 +236,7 @@ function endingOf(forwarded: Forwarded, admission: Admission, journey: Journey, 
     return { response, status: response.status, code: "allowed", cost: admission.cost };
   }
   const { failure } = forwarded;
+  journey.refusal = failure;
   // Who leaves early has nothing back: the origin may have done its work.
   const refunded = !failure.clientGone && journey.route?.refundOn.some((reason) => reason === failure.code) === true;
   if (refunded) admission.refund();
@@ -243,6 +248,8 @@ function endingOf(forwarded: Forwarded, admission: Admission, journey: Journey, 
 
 /** A refusal is an answer and an event too, with what is known. */
 function refuse(problem: Problem, journey: Journey, surroundings: Surroundings): Response {
+  journey.refusal = problem;
+  if (problem.limits !== undefined) journey.limits = problem.limits;
   const response = problemOf(problem, journey, surroundings);
   const facts = factsOf(journey, {
     status: response.status,
@@ -254,7 +261,7 @@ function refuse(problem: Problem, journey: Journey, surroundings: Surroundings):
     bytesOut: 0,
     degraded: false,
   });
-  record(facts, surroundings);
+  record(facts, surroundings, journey);
   return response;
 }
 

@@ -9,6 +9,8 @@ import { LeaseBook } from "./lease-book.ts";
 import { brokeredMeters, homeMeters } from "./meters.ts";
 import { createTrust, type Trust } from "../tokens/workload-subject.ts";
 import { RecordCache } from "./record-cache.ts";
+import { ISOLATE_BOUNDS, KeepBudget } from "../request-log/keep-budget.ts";
+import { requestLogOf } from "../request-log/policy.ts";
 import { createTokenKeys } from "../tokens/signing-keys.ts";
 import { type ConfigError, compileConfig, type RouteTable } from "./routes.ts";
 
@@ -19,6 +21,8 @@ export interface Isolate {
   readonly parts: CheckParts;
   /** Whose tokens are taken in place of a key, and those issuers' public keys. */
   readonly trust: Trust;
+  /** Which requests are kept with what they were decided on; `null`: none. */
+  readonly requestLog: { readonly sampleRate: number; readonly budget: KeepBudget } | null;
   /** Where this isolate is, as `locationOf` says: told by the first request that reaches it. */
   location: string | null;
 }
@@ -49,6 +53,7 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
     table,
     parts,
     trust: createTrust(config),
+    requestLog: keeping(config),
     location: null,
   };
   return { ok: true, value: isolate };
@@ -56,4 +61,9 @@ export function createIsolate(config: GatewayConfig, env: Env): Result<Isolate, 
 
 function shardsOf({ leaseBrokers }: GatewayConfig): number {
   return typeof leaseBrokers === "object" ? leaseBrokers.shardsPerLocation : DEFAULT_BROKER_SHARDS;
+}
+
+function keeping(config: GatewayConfig): Isolate["requestLog"] {
+  const policy = requestLogOf(config);
+  return policy === null ? null : { sampleRate: policy.sampleRate, budget: new KeepBudget(ISOLATE_BOUNDS) };
 }

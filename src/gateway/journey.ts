@@ -1,12 +1,17 @@
+import type { Problem } from "../http/problem.ts";
+import type { Trace } from "../http/traceparent.ts";
 import type { EdgeRecord } from "../keys/record.ts";
+import type { LimitView } from "../limits/limit.ts";
 import type { VerifiedToken } from "../tokens/verified-token.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
+import type { Credential } from "./credential.ts";
 import { type Incoming, incomingOf, networkOf } from "./facts.ts";
 import type { Facts } from "./record.ts";
 import { type Fields, readFields } from "./survey.ts";
+import type { Way } from "./way.ts";
 
-/** What is known of a request while it is on its way. Filled in as it goes; read once, for the event. */
-export interface Journey {
+/** What is known of a request while it is on its way. Filled in as it goes; read once, for the event, and for a kept request's detail. */
+export interface Journey extends Way {
   /** Another one, where the body was read to check what is signed. */
   request: Request;
   readonly requestId: string;
@@ -25,7 +30,13 @@ export interface Journey {
   time: number;
   /** What it took to decide. */
   authMs: number;
+  via: Credential["via"] | null;
+  refusal: Problem | null;
+  limits: readonly LimitView[];
+  trace: Trace | null;
 }
+
+const NONE: readonly never[] = [];
 
 export function setOut(request: Request, requestId: string): Journey {
   const startedAt = Date.now();
@@ -44,6 +55,18 @@ export function setOut(request: Request, requestId: string): Journey {
     token: null,
     time: startedAt,
     authMs: 0,
+    via: null,
+    refusal: null,
+    limits: NONE,
+    trace: null,
+    form: null,
+    recordFrom: null,
+    recordAgeMs: 0,
+    leaseFrom: null,
+    leaseBy: null,
+    leaseGranted: false,
+    leaseAgeMs: -1,
+    leaseLeftMs: 0,
   };
 }
 

@@ -5,6 +5,7 @@ import { takeAnswer } from "../limits/lease-exchange.ts";
 import { hourOf } from "../limits/window.ts";
 import { counters } from "../platform/counters.ts";
 import type { CheckInput, CheckParts } from "./check.ts";
+import { noteHeld, noteRecord } from "./ground.ts";
 import { type Resolved, resolve } from "./resolve.ts";
 
 /**
@@ -17,11 +18,15 @@ export type Met =
 
 export async function meet(hash: KeyHash, input: CheckInput, parts: CheckParts, now: number): Promise<Met> {
   const { cache, store } = parts;
+  noteRecord(input.ground, "miss", 0);
   if (cache.isMiss(hash, now)) return { found: null, reason: "unknown" };
   // A look must be the meter's word, and so must a strict route's admission.
   const met = input.look || input.routePolicy.strict ? null : await introduce(hash, input, parts, now);
   if (met !== null) return met;
+  noteRecord(input.ground, "kv", 0);
   const resolved = await resolve(hash, cache, store, now);
+  // KV did not answer, and the one in memory has to do.
+  if (resolved.found !== null && resolved.staleMs !== undefined) noteRecord(input.ground, "isolate", resolved.staleMs);
   return resolved.found === null ? resolved : { found: resolved.found, prepaid: null };
 }
 
@@ -37,6 +42,7 @@ async function introduce(hash: KeyHash, input: CheckInput, parts: CheckParts, no
   const introduced = await parts.meters.introduce(asked);
   if (introduced === null) return null;
   counters.recordMisses++;
+  noteRecord(input.ground, "broker", 0);
   const answeredAt = Date.now();
   if (introduced.outcome === "unknown") {
     cache.putMiss(hash, now, introduced.forMs);
@@ -48,6 +54,11 @@ async function introduce(hash: KeyHash, input: CheckInput, parts: CheckParts, no
   if (answer === null || request === null) return { found: record, prepaid: null };
   const lease = book.of(record.id);
   const prepaid = takeAnswer(lease, { request, sentAt: now }, answer, answeredAt);
-  if (answer.outcome === "granted") book.touch(record.id, lease);
+  if (answer.outcome === "granted") {
+    lease.grantedBy = "broker";
+    book.touch(record.id, lease);
+    noteHeld(input.ground, lease, answeredAt);
+    if (input.ground !== undefined) input.ground.leaseFrom = "broker";
+  }
   return { found: record, prepaid };
 }

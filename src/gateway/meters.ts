@@ -26,9 +26,14 @@ export interface AccountAddress {
   readonly shardKey: string;
 }
 
+/** Only to tell of: the answer is the same. */
+export interface Heard {
+  from: "broker" | "meter";
+}
+
 export interface Meters {
-  /** `fresh`: the home meter is asked, whatever is known nearby. Throws when nobody can be reached. */
-  acquire(account: AccountAddress, request: AcquireRequest, fresh: boolean): Promise<AcquireAnswer>;
+  /** `fresh`: the home meter is asked, whatever is known nearby. Throws when nobody can be reached. `heard` is told who answered. */
+  acquire(account: AccountAddress, request: AcquireRequest, fresh: boolean, heard?: Heard): Promise<AcquireAnswer>;
   /** A failure only leaves units unused until their windows end. */
   release(account: AccountAddress, request: ReleaseRequest): Promise<void>;
   /** Record and admission in one hop; `null` where nobody nearby can tell, and KV must be read. Never throws. */
@@ -76,7 +81,7 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
   };
 
   return {
-    async acquire(account, request, fresh) {
+    async acquire(account, request, fresh, heard) {
       // Strict: each request is the home meter's to admit. A look goes through the broker, which may hold units of this limit.
       const broker = request.ttlMs === 0 ? null : brokerOf(account.shardKey);
       if (broker === null) return await home.acquire(account, request, fresh);
@@ -84,6 +89,7 @@ export function brokeredMeters(env: Pick<Env, "KEY_METER" | "LEASE_BROKER">, set
       let answer: AcquireAnswer | null = null;
       try {
         answer = await acquireThrough(brokers, broker, account.meter, { request, fresh });
+        if (heard !== undefined) heard.from = "broker";
       } catch (error) {
         giveUp(broker, error);
       }

@@ -6,6 +6,11 @@ interface CachedRecord {
   freshUntil: number;
 }
 
+/** Since somebody who knows said that it is the newest, ms. */
+export function ageOf({ freshUntil }: Readonly<CachedRecord>, now: number): number {
+  return now - (freshUntil - RECORD_TTL_MS);
+}
+
 /**
  * What this isolate knows of keys, by hash: facts, never decisions. A lease confirms the record's generation, so a
  * record in use stays without further reads. Misses are kept apart, so that guesses cannot push out records.
@@ -17,6 +22,12 @@ export class RecordCache {
 
   constructor(capacity: number = RECORD_CACHE_ENTRIES) {
     this.#capacity = capacity;
+  }
+
+  /** The entry while it is fresh at that moment; at 0, however old. For who wants to know how old: `ageOf`. */
+  entryOf(ref: RecordRef, now: number): Readonly<CachedRecord> | null {
+    const cached = this.#records.get(ref);
+    return cached !== undefined && cached.freshUntil > now ? cached : null;
   }
 
   /** The record while it is fresh. */

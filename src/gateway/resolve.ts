@@ -4,10 +4,11 @@ import type { EdgeRecord, KeyHash } from "../keys/record.ts";
 import { counters } from "../platform/counters.ts";
 import { logError } from "../platform/log.ts";
 import { within } from "../platform/clock.ts";
-import type { RecordCache } from "./record-cache.ts";
+import { ageOf, type RecordCache } from "./record-cache.ts";
 
 export type Resolved =
-  | { readonly found: EdgeRecord }
+  /** `staleMs`: KV did not answer, and so long ago this one was known to be the newest. */
+  | { readonly found: EdgeRecord; readonly staleMs?: number }
   | { readonly found: null; readonly reason: "unknown" | "unavailable" };
 
 /**
@@ -24,8 +25,10 @@ export async function resolve(hash: KeyHash, cache: RecordCache, store: KVNamesp
     stored = await within(read, KV_TIMEOUT_MS, "KV");
   } catch (error) {
     logError(error, { part: "resolve" });
-    const known = cache.getStale(hash);
-    return known === null ? { found: null, reason: "unavailable" } : { found: known };
+    const known = cache.entryOf(hash, 0);
+    return known === null
+      ? { found: null, reason: "unavailable" }
+      : { found: known.record, staleMs: ageOf(known, now) };
   }
   if (stored === null || stored === undefined) {
     cache.putMiss(hash, now);

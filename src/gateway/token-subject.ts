@@ -12,6 +12,8 @@ import { isOver, type Parent, refOf, type VerifiedToken } from "../tokens/verifi
 import { type VerificationFault, verifyToken } from "../tokens/verify-token.ts";
 import type { AdmissionParts } from "./admit.ts";
 import type { CheckInput } from "./check.ts";
+import { type Ground, noteRecord } from "./ground.ts";
+import { ageOf } from "./record-cache.ts";
 
 /** Step 4 for a token: what it says, and its parent's record. From there on the request goes the way of the parent's own requests. */
 
@@ -54,16 +56,19 @@ export async function findToken(
 export async function findParent(
   parent: Parent,
   parts: TokenParties,
+  ground?: Ground,
 ): Promise<Result<EdgeRecord, "unknown" | "unavailable">> {
   const now = Date.now();
   const { keyId, lineageId, workspace } = parent;
   const ref = refOf(parent);
-  const known = parts.cache.get(ref, now);
+  const known = parts.cache.entryOf(ref, now);
   if (known !== null) {
     counters.recordHits++;
-    return ok(known);
+    noteRecord(ground, "isolate", ageOf(known, now));
+    return ok(known.record);
   }
   counters.recordMisses++;
+  noteRecord(ground, "meter", 0);
   const lease = parts.book.of(keyId);
   if (lease.unreachableUntil > now) return staleParent(ref, parts);
   const address = { meter: meterOfLineage(workspace, lineageId), keyId, shardKey: ref };

@@ -14,6 +14,7 @@ import {
   type VerifyContext,
   type VerifyInput,
 } from "./verify.ts";
+import { type Way, wayOfCheck } from "./way.ts";
 
 /** `POST /_latchkey/v1/verify` and `/verify/batch`: the question as JSON, always 200 when it could be understood. */
 
@@ -64,8 +65,17 @@ export async function verifyAndRecord(
   };
   const verification = await verify(input, context, isolate);
   // A look is not a use.
-  if (input.cost !== 0) record(factsOf(verification, { input, index, call, startedAt }), surroundings);
+  if (input.cost !== 0) {
+    const facts = factsOf(verification, { input, index, call, startedAt });
+    record(facts, surroundings, wayOf(verification, input));
+  }
   return verification.answer;
+}
+
+/** Whoever asks brings its own credential; the one that is asked about stands in the body. */
+function wayOf({ outcome, route, ground }: Verification, { scopes = [] }: VerifyInput): Way {
+  const call = { ground, route, via: null, askedScopes: scopes, fields: null, url: "", incoming: undefined } as const;
+  return wayOfCheck(outcome, call);
 }
 
 interface EventContext {

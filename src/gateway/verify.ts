@@ -7,6 +7,7 @@ import type { LimitView } from "../limits/limit.ts";
 import { err, ok, type Result } from "../result.ts";
 import { check, type CheckOutcome } from "./check.ts";
 import type { CompiledRoute } from "./compiled-route.ts";
+import { type Ground, newGround } from "./ground.ts";
 import { INVALID_DETAIL } from "./judge.ts";
 import type { Refusal } from "./outcome.ts";
 import type { Isolate } from "./isolate.ts";
@@ -68,6 +69,7 @@ export interface Verification {
   readonly outcome: CheckOutcome;
   readonly route: CompiledRoute | null;
   readonly answer: VerifyAnswer;
+  readonly ground: Ground;
 }
 
 const TEXT_LIMITS = {
@@ -119,9 +121,10 @@ export async function verify(input: VerifyInput, context: VerifyContext, isolate
   const place = findPlace(input, context.workspace, isolate);
   if ("code" in place) {
     const outcome = { ok: false, refusal: { ...place, record: null } } as const;
-    return { outcome, route: null, answer: answerOf(outcome) };
+    return { outcome, route: null, answer: answerOf(outcome), ground: newGround() };
   }
   const { route: matched } = place;
+  const ground = newGround();
   const outcome = await check(
     {
       presentedKey: input.key,
@@ -147,11 +150,12 @@ export async function verify(input: VerifyInput, context: VerifyContext, isolate
       look: input.cost === 0,
       routeLimits: matched?.limits ?? [],
       routePolicy: matched ?? { strict: false, onMeterUnavailable: null, graceSeconds: null },
+      ground,
       waitUntil: context.waitUntil,
     },
     isolate.parts,
   );
-  return { outcome, route: matched, answer: answerOf(outcome) };
+  return { outcome, route: matched, answer: answerOf(outcome), ground };
 }
 
 function possessionOf({ dpop, method = "GET", url = "" }: VerifyInput): Possession {

@@ -7,6 +7,8 @@ export interface Trace {
   readonly traceparent: string;
   /** Whether the client's trace goes on. When not, its `tracestate` must be dropped (§3.3.1.3). */
   readonly continued: boolean;
+  /** The client says that its trace is recorded. */
+  readonly sampled: boolean;
 }
 
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
@@ -21,12 +23,14 @@ const MAX_TRACEPARENT_CHARACTERS = 512;
 export function continueTrace(incoming: string | null, randomHex: (digits: number) => string): Trace {
   const parent = incoming === null ? null : parseParent(incoming);
   const traceId = parent?.traceId ?? validId(randomHex(TRACE_ID_DIGITS));
-  const flags = parent?.sampled === true ? "01" : "00";
+  const sampled = parent?.sampled === true;
+  const flags = sampled ? "01" : "00";
   const spanId = validId(randomHex(SPAN_ID_DIGITS));
   return {
     traceId,
     traceparent: `${VERSION}-${traceId}-${spanId}-${flags}`,
     continued: parent !== null,
+    sampled,
   };
 }
 

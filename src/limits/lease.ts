@@ -30,6 +30,8 @@ export interface Lease {
   refusal: RememberedRefusal | null;
   /** The meter did not answer; until then nobody waits for it again. */
   unreachableUntil: number;
+  /** Who granted last: a broker on its way from the meter, or the meter itself. */
+  grantedBy: "broker" | "meter" | null;
   /** The generation of the record that was granted last. */
   generation: number;
   /** The newest that anyone has told of: a record that is older is not admitted on, whoever nearby would still do so. */
@@ -71,6 +73,7 @@ export function newLease(): Lease {
     waitedAt: 0,
     refusal: null,
     unreachableUntil: 0,
+    grantedBy: null,
     generation: 0,
     newestGeneration: 0,
     releaseBy: 0,

@@ -24,6 +24,7 @@ const NEEDED: Readonly<Record<BindingName, { readonly is: Check; readonly what: 
   USAGE_LEDGER: { is: isObjectNamespace, what: "Durable Objects of class UsageLedger" },
   HASH_CLAIMS: { is: isObjectNamespace, what: "Durable Objects of class HashClaims" },
   REPLAY_GUARD: { is: isObjectNamespace, what: "Durable Objects of class ReplayGuard" },
+  REQUEST_LOG: { is: isObjectNamespace, what: "Durable Objects of class RequestLog" },
   SIGNING_KEYS: { is: isObjectNamespace, what: "Durable Objects of class SigningKeys" },
   ALERT_CENTER: { is: isObjectNamespace, what: "Durable Objects of class AlertCenter" },
   FAILURE_SHIELD: { is: isRateLimit, what: "a rate limit" },

@@ -21,6 +21,18 @@ export function idFloor(prefix: string, now: number): string {
   return prefix + encodeTime(now) + "0".repeat(RANDOM_CHARACTERS);
 }
 
+/** When an id was made, epoch ms; `null` for what is no id of this prefix. */
+export function timeOfId(id: string, prefix: string): number | null {
+  if (!id.startsWith(prefix) || id.length < prefix.length + TIME_CHARACTERS) return null;
+  let time = 0;
+  for (let at = prefix.length; at < prefix.length + TIME_CHARACTERS; at++) {
+    const digit = BASE32_DIGITS.indexOf(id.charAt(at));
+    if (digit < 0) return null;
+    time = time * 32 + digit;
+  }
+  return time;
+}
+
 function encodeTime(now: number): string {
   let rest = Math.floor(now);
   let text = "";

@@ -13,6 +13,8 @@ import { now as systemNow, sleep as systemSleep } from "../platform/clock.ts";
 import { counters } from "../platform/counters.ts";
 import { logError, logWarning } from "../platform/log.ts";
 import { newId } from "../platform/ids.ts";
+import { detailBytes, KeptWithBatch } from "../request-log/kept-with-batch.ts";
+import type { LeftOut, RequestDetail } from "../request-log/kept-request.ts";
 import type { UsageBatch, UsageEvent } from "./event.ts";
 import { BATCH_ID_PREFIX } from "./parse-batch.ts";
 import type { Send } from "./send.ts";
@@ -54,6 +56,7 @@ const DROP_LOG_EVERY_MS = 10_000;
 export class EventBuffer {
   #open: UsageEvent[] = [];
   #openBytes = 0;
+  readonly #requests = new KeptWithBatch();
   /** Names the present filling: a timer set for an earlier one does nothing. */
   #filling = 0;
   #openedAt = 0;
@@ -108,6 +111,17 @@ export class EventBuffer {
     return await sent;
   }
 
+  /** What the event that is added next was decided on: it is cut into the same batch. */
+  keep(detail: RequestDetail): void {
+    this.#requests.keep(detail);
+    this.#openBytes += detailBytes(detail);
+  }
+
+  /** Counted, for want of room to keep it. */
+  leave(left: LeftOut): void {
+    this.#requests.leave(left);
+  }
+
   async #goOn(sent: Promise<boolean>, send: Send): Promise<void> {
     if (await sent) return;
     await this.#sleep(EVENT_RESEND_PAUSE_MS);
@@ -127,7 +141,13 @@ export class EventBuffer {
   }
 
   #cut(now: number): UsageBatch {
-    const batch: UsageBatch = { v: 1, batchId: newId(BATCH_ID_PREFIX, now), events: this.#open };
+    const requests = this.#requests.cut();
+    const batch: UsageBatch = {
+      v: 1,
+      batchId: newId(BATCH_ID_PREFIX, now),
+      events: this.#open,
+      ...(requests === null ? {} : { requests }),
+    };
     this.#open = [];
     this.#openBytes = 0;
     this.#filling += 1;

@@ -2,10 +2,16 @@ import type { IngestAnswer, KeyUse, LedgerBatch } from "../../durable-objects/us
 import type { LedgerNamespace } from "../../durable-objects/usage-ledger/client.ts";
 import { askLedger, directoryLedger, ledgerByName } from "../../durable-objects/usage-ledger/client.ts";
 import type { KeyRegistryApi } from "../../durable-objects/key-registry/api.ts";
-import { QUEUE_ALONE_AFTER_ATTEMPTS, QUEUE_RETRY_DELAY_MAX_SECONDS, REGISTRY_TIMEOUT_MS } from "../constants.ts";
+import {
+  QUEUE_ALONE_AFTER_ATTEMPTS,
+  QUEUE_RETRY_DELAY_MAX_SECONDS,
+  REGISTRY_TIMEOUT_MS,
+  REQUEST_LOG_ATTEMPTS,
+} from "../constants.ts";
 import { now as systemNow, within } from "../platform/clock.ts";
 import { logError } from "../platform/log.ts";
-import type { UsageEvent } from "./event.ts";
+import type { DeliverRequests } from "../request-log/deliver.ts";
+import type { UsageBatch, UsageEvent } from "./event.ts";
 import { parseBatch } from "./parse-batch.ts";
 import { DEFAULT_RETENTION, type Retention } from "./retention.ts";
 import { splitByLedger } from "./shard.ts";
@@ -21,6 +27,7 @@ export interface ConsumerEnv {
 /** A message of which every part is counted, or not. */
 interface Entry {
   readonly message: Message;
+  readonly batch: UsageBatch;
   failed: boolean;
 }
 
@@ -38,11 +45,14 @@ const listed = new Set<string>();
 /**
  * Counts the events of these messages. A message is acknowledged once all of its parts are counted. One that cannot be read is
  * left to the dead-letter queue; it and those whose ledger failed are retried, and hold up no other.
+ *
+ * @param deliverRequests where kept requests go; without it they are left away.
  */
 export async function consumeUsage(
   batch: MessageBatch,
   env: ConsumerEnv,
   retention: Retention = DEFAULT_RETENTION,
+  deliverRequests: DeliverRequests | null = null,
 ): Promise<void> {
   const now = systemNow();
   const entries: Entry[] = [];
@@ -53,11 +63,14 @@ export async function consumeUsage(
       refusePoison(message, parsed.error);
       continue;
     }
-    const entry = { message, failed: false };
+    const entry = { message, batch: parsed.value, failed: false };
     entries.push(entry);
     addDeliveries(deliveries, entry, parsed.value.batchId, splitByLedger(parsed.value));
   }
-  const uses = await Promise.all(Array.from(deliveries.values(), (delivery) => deliver(delivery, retention, env)));
+  const [uses] = await Promise.all([
+    Promise.all(Array.from(deliveries.values(), (delivery) => deliver(delivery, retention, env))),
+    deliverRequests === null ? null : deliverKept(entries, deliverRequests),
+  ]);
   for (const { message, failed } of entries) {
     if (failed) message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
     else message.ack();
@@ -81,6 +94,18 @@ function addDeliveries(
     }
     delivery.batches.push({ batchId, events: part.events });
     delivery.entries.push(entry);
+  }
+}
+
+/** What is billed does not wait for it for ever: after some attempts what is kept is given up. */
+async function deliverKept(entries: readonly Entry[], deliverRequests: DeliverRequests): Promise<void> {
+  const due = entries.filter(
+    ({ batch, message }) => batch.requests !== undefined && message.attempts <= REQUEST_LOG_ATTEMPTS,
+  );
+  if (due.length === 0) return;
+  const failed = await deliverRequests(due.map(({ batch }) => batch));
+  for (const entry of due) {
+    if (failed.has(entry.batch.batchId) && entry.message.attempts < REQUEST_LOG_ATTEMPTS) entry.failed = true;
   }
 }
 

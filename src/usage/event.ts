@@ -1,3 +1,5 @@
+import type { BatchRequests } from "../request-log/kept-request.ts";
+
 /** One request, as the queue, the ledger and every sink see it. No query strings, bodies, headers or keys. */
 export interface UsageEvent {
   /** `evt_…`, derived from the request id: the same request always gives the same id. */
@@ -43,4 +45,6 @@ export interface UsageBatch {
   readonly v: 1;
   readonly batchId: string;
   readonly events: readonly UsageEvent[];
+  /** What some of these requests were decided on. No part of what is counted, and mostly not there. */
+  readonly requests?: BatchRequests;
 }

@@ -2,6 +2,7 @@ import type { Result } from "../result.ts";
 import { err, ok } from "../result.ts";
 import { idFloor } from "../platform/ids.ts";
 import { BATCH_MEMORY_DAYS, MAX_COST } from "../constants.ts";
+import { parseBatchRequests } from "../request-log/parse-kept.ts";
 import type { UsageBatch, UsageEvent } from "./event.ts";
 
 /** What comes out of the queue is as unknown as what comes from outside: an old or a newer version may have put it there. */
@@ -43,8 +44,14 @@ export function parseBatch(body: unknown, now: number): Result<UsageBatch, Batch
   for (const event of events) {
     if (!isUsageEvent(event) || event.time > latest) return err("event_invalid");
   }
-  // Every event was checked one line above; `every` with a type guard would lose the reason.
-  return ok({ v: 1, batchId, events: events as readonly UsageEvent[] });
+  const requests = parseBatchRequests(body["requests"]);
+  return ok({
+    v: 1,
+    batchId,
+    // Every event was checked above; `every` with a type guard would lose the reason.
+    events: events as readonly UsageEvent[],
+    ...(requests === null ? {} : { requests }),
+  });
 }
 
 /** Whether the ledger may have let go of the batch's id: then it must not be counted, for it may have been counted before. */

@@ -24,6 +24,10 @@ const app = createControlApp({
   requestId: () => "req_test",
   usage: async () => err({ code: "storage_unavailable", detail: "No." }),
   comparison: async () => err({ code: "storage_unavailable", detail: "No." }),
+  requests: {
+    find: async () => err({ code: "storage_unavailable", detail: "No." }),
+    search: async () => err({ code: "storage_unavailable", detail: "No." }),
+  },
   signingKeys: { status: () => Promise.reject(NOT_ASKED), rotate: () => Promise.reject(NOT_ASKED) },
   now: () => 0,
 });

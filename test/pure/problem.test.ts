@@ -258,6 +258,7 @@ describe("request ids and traces", () => {
         traceId,
         traceparent: `00-${traceId}-${span}-${sent}`,
         continued: true,
+        sampled: sent === "01",
       });
     }
     expect(continueTrace(`cc-${traceId}-b7ad6b7169203331-01-what-comes-later`, digits).continued).toBe(true);
@@ -283,6 +284,7 @@ describe("request ids and traces", () => {
         traceId: own,
         traceparent: `00-${own}-${"ab".repeat(8)}-00`,
         continued: false,
+        sampled: false,
       });
     }
   });

@@ -67,6 +67,7 @@ export class LeaseBroker extends DurableObject {}
 export class UsageLedger extends DurableObject {}
 export class HashClaims extends DurableObject {}
 export class ReplayGuard extends DurableObject {}
+export class RequestLog extends DurableObject {}
 export class SigningKeys extends DurableObject {}
 export class AlertCenter extends DurableObject {}
 

@@ -10,6 +10,7 @@ test("wrangler.toml gives the Worker every binding that it names", () => {
       "USAGE_LEDGER",
       "HASH_CLAIMS",
       "REPLAY_GUARD",
+      "REQUEST_LOG",
       "SIGNING_KEYS",
       "ALERT_CENTER",
       "USAGE",

@@ -95,6 +95,7 @@ describe("bindings", () => {
     "USAGE_LEDGER",
     "HASH_CLAIMS",
     "REPLAY_GUARD",
+    "REQUEST_LOG",
     "SIGNING_KEYS",
     "ALERT_CENTER",
     "FAILURE_SHIELD",

@@ -4,6 +4,7 @@ import { KeyMeter } from "../../../durable-objects/key-meter/key-meter.ts";
 import { KeyRegistry } from "../../../durable-objects/key-registry/key-registry.ts";
 import { LeaseBroker } from "../../../durable-objects/lease-broker/lease-broker.ts";
 import { ReplayGuard } from "../../../durable-objects/replay-guard/replay-guard.ts";
+import { RequestLog } from "../../../durable-objects/request-log/request-log.ts";
 import { SigningKeys } from "../../../durable-objects/signing-keys/signing-keys.ts";
 import { UsageLedger } from "../../../durable-objects/usage-ledger/usage-ledger.ts";
 import { randomBase32, randomHex } from "../../../src/platform/random.ts";
@@ -25,6 +26,7 @@ const CLASSES: Readonly<Record<string, ObjectClass>> = {
   HASH_CLAIMS: HashClaims,
   LEASE_BROKER: LeaseBroker,
   REPLAY_GUARD: ReplayGuard,
+  REQUEST_LOG: RequestLog,
   SIGNING_KEYS: SigningKeys,
   ALERT_CENTER: AlertCenter,
 };

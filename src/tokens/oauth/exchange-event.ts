@@ -1,6 +1,8 @@
 import type { CheckOutcome } from "../../gateway/check.ts";
 import { factsOfCall } from "../../gateway/checked-event.ts";
+import { newGround } from "../../gateway/ground.ts";
 import { record } from "../../gateway/record.ts";
+import { wayOfCheck } from "../../gateway/way.ts";
 import type { Result } from "../../result.ts";
 import type { OAuthError } from "./oauth-answer.ts";
 import type { Call } from "./call.ts";
@@ -31,5 +33,8 @@ export function recordExchange(
   // What was presented was good, and came to nothing all the same: that costs nothing.
   const cost = outcome.ok ? facts.cost : 0;
   const minted = outcome.ok ? { mintedTokenId: outcome.value.jti } : {};
-  record(checked.ok ? { ...facts, ...resultOf(outcome), cost, ...minted } : facts, surroundings);
+  // What is exchanged stands in the body.
+  const call = { ground: newGround(), route: null, via: null, fields: null, url: "", incoming: undefined } as const;
+  const way = wayOfCheck(checked, call);
+  record(checked.ok ? { ...facts, ...resultOf(outcome), cost, ...minted } : facts, surroundings, way);
 }
