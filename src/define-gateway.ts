@@ -45,7 +45,7 @@ export function defineGateway(config: GatewayConfig) {
       await consumeUsage(batch, env, retention, policy === null ? null : deliverTo(env.REQUEST_LOG, policy));
     },
     async scheduled(_controller, env): Promise<void> {
-      await runScheduled(env, config.alerts);
+      await runScheduled(env, config);
     },
   } satisfies ExportedHandler<Env>;
 }

@@ -6,6 +6,7 @@ import { nextAttemptAt } from "../../src/alerts/retry.ts";
 import type { EpochMs } from "../../src/keys/record.ts";
 import { logError } from "../../src/platform/log.ts";
 import type { Delivery } from "./api.ts";
+import { SEND_CLAIM_MS } from "./bounds.ts";
 import { isFailing, nextHealthReport } from "./channels-table.ts";
 import type { ChannelsTable } from "./channels-table.ts";
 import type { DeliveriesTable } from "./deliveries-table.ts";
@@ -57,7 +58,9 @@ export class Dispatcher {
     let next = Infinity;
     for (const channel of deliveries.waiting()) {
       const trouble = channels.trouble(channel);
-      next = Math.min(next, Math.max(deliveries.nextAt(channel), trouble?.pauseUntil ?? 0));
+      // One that is being sent to goes on by itself; this is for when it is cut off.
+      const earliest = this.#busy.has(channel) ? now() + SEND_CLAIM_MS : (trouble?.pauseUntil ?? 0);
+      next = Math.min(next, Math.max(deliveries.nextAt(channel), earliest));
       if (trouble !== null) next = Math.min(next, nextHealthReport(trouble, now()));
     }
     return next;

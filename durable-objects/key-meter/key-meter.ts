@@ -6,9 +6,12 @@ import type { AcquireAnswer, AcquireRequest, RefusalCode, ReleaseRequest } from 
 import type { Limit } from "../../src/limits/limit.ts";
 import { decide, type MeterCheckpoint, type MeterState, newMeterState, settle } from "../../src/limits/meter.ts";
 import { dueAfterCall, dueAfterWake, type MeterDue, noteWritten } from "../../src/limits/meter-writes.ts";
+import type { MeterStanding } from "../../src/usage/limit-reports.ts";
 import { migrate } from "../migrate.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
+/** A lineage has a record for each of its rotations; the last ones are the newest. */
+const MAX_STANDING_RECORDS = 50;
 const NOTHING_GRANTED = { violated: [], retryAfterMs: 0, grants: [] } as const;
 
 /**
@@ -104,6 +107,17 @@ export class KeyMeter extends DurableObject<Env> {
       .filter(([hour]) => hour >= from && hour < to)
       .map(([hour, spent]) => ({ hour, spent }))
       .sort((a, b) => a.hour - b.hour);
+  }
+
+  /** For near-limit notices: what is known of keys, and used of counters. Changes nothing. */
+  standing(): MeterStanding {
+    const records = this.#sql
+      .exec<{ record: string }>("SELECT record FROM records ORDER BY key_id DESC LIMIT ?", MAX_STANDING_RECORDS)
+      .toArray()
+      // As in `#recordOf`.
+      .map(({ record }) => JSON.parse(record) as EdgeRecord);
+    const counters = [...this.#state.counters].map(([name, { windowStart, used }]) => ({ name, windowStart, used }));
+    return { records, counters, ownerLimits: this.#ownerLimits.limits };
   }
 
   /** For readiness checks. */

@@ -1,21 +1,22 @@
 import type { KeyRegistryApi } from "../../durable-objects/key-registry/api.ts";
-import type { AlertsConfig } from "../alerts/config.ts";
+import type { GatewayConfig } from "../config.ts";
 import { REGISTRY_TIMEOUT_MS } from "../constants.ts";
-import { within } from "../platform/clock.ts";
+import { now as systemNow, within } from "../platform/clock.ts";
 import { logError } from "../platform/log.ts";
 import { reportWorkspace } from "./alert-reports.ts";
 import type { AlertReportEnv } from "./alert-reports.ts";
+import { reportLimits } from "./limit-reports.ts";
 import type { ReconcileEnv } from "./reconcile-run.ts";
 import { listedWorkspaces, reconcileUsage } from "./reconcile-run.ts";
 
 /** What the cron does each minute. Every part may run twice, and fails alone. */
 export async function runScheduled(
   env: ReconcileEnv & AlertReportEnv,
-  alerts: AlertsConfig | undefined,
+  config: Pick<GatewayConfig, "alerts" | "plans">,
 ): Promise<void> {
   await attempt("reconcile", () => reconcileUsage(env));
   await attempt("drain", () => drainRegistries(env));
-  await attempt("alerts", () => reportAlerts(env, alerts));
+  await attempt("alerts", () => reportAlerts(env, config));
 }
 
 /** The registries' alarms deliver by themselves; this is for one whose alarm was lost. */
@@ -27,9 +28,13 @@ async function drainRegistries(env: ReconcileEnv): Promise<void> {
   }
 }
 
-async function reportAlerts(env: ReconcileEnv & AlertReportEnv, alerts: AlertsConfig | undefined): Promise<void> {
+async function reportAlerts(
+  env: ReconcileEnv & AlertReportEnv,
+  config: Pick<GatewayConfig, "alerts" | "plans">,
+): Promise<void> {
   for (const workspace of await listedWorkspaces(env)) {
-    await attempt("alerts", () => reportWorkspace(env, workspace, alerts));
+    await attempt("alerts", () => reportWorkspace(env, workspace, config.alerts));
+    await attempt("near limits", () => reportLimits(env, workspace, config.plans ?? {}, systemNow()));
   }
 }
 
