@@ -1,3 +1,4 @@
+import { ALERT_COMMANDS } from "./alerts.mjs";
 import { Client } from "./client.mjs";
 import { readArguments } from "./command.mjs";
 import { RefusedError, UnreachableError, UsageError } from "./errors.mjs";
@@ -12,7 +13,7 @@ import { painter } from "./terminal.mjs";
 /** @typedef {import("./command.mjs").Command} Command */
 
 /** @type {readonly Command[]} */
-const COMMANDS = [...KEY_COMMANDS, importKeys, ...OTHER_COMMANDS, ...SIGNING_KEY_COMMANDS];
+const COMMANDS = [...KEY_COMMANDS, importKeys, ...OTHER_COMMANDS, ...ALERT_COMMANDS, ...SIGNING_KEY_COMMANDS];
 
 const EXIT = /** @type {const} */ ({ done: 0, refused: 1, usage: 2, unreachable: 3 });
 

@@ -63,6 +63,8 @@ const ownersSet = {
     },
     "no-limits": { type: "boolean", help: "no shared limits" },
     metadata: { type: "string", value: "JSON", help: "anything of yours, as a JSON object" },
+    email: { type: "string", value: "ADDRESS", help: "whom alerts about its keys go to; empty: nobody" },
+    team: { type: "string", value: "TEAM", help: "as routes of alerts name it; empty: none" },
     ...CONDITIONAL_OPTIONS,
   },
   async run(context) {
@@ -74,6 +76,7 @@ const ownersSet = {
       name: flags.text("name") ?? before["name"] ?? null,
       limits: flags.has("no-limits") ? [] : (flags.list("limit")?.map(toLimit) ?? before["limits"] ?? []),
       metadata: metadata === undefined ? (before["metadata"] ?? {}) : toObject(metadata, "metadata"),
+      ...contactsFrom(flags, before["contacts"] ?? {}),
     };
     const given = flags.writing();
     // PUT is whole: what was read must still be so when it is put back.
@@ -81,6 +84,18 @@ const ownersSet = {
     printOwner(await client.write("PUT", path, { body, ...given, ifMatch: given.ifMatch ?? read }), context);
   },
 };
+
+/**
+ * What is not named stays; an empty text takes it away.
+ *
+ * @param {import("./command.mjs").Flags} flags
+ * @param {Json} before
+ */
+function contactsFrom(flags, before) {
+  const members = ["email", "team"].map((name) => [name, flags.text(name) ?? before[name] ?? ""]);
+  const contacts = Object.fromEntries(members.filter(([, value]) => value !== ""));
+  return Object.keys(contacts).length === 0 ? {} : { contacts };
+}
 
 /**
  * @param {"disable" | "enable"} action
@@ -293,6 +308,8 @@ function printOwner(owner, { io, json }) {
         ["keys", `${owner["keys"].active} active of ${owner["keys"].total}`],
         ["limits", owner["limits"].map(showLimit)],
         ["metadata", owner["metadata"]],
+        ["email", owner["contacts"]?.email],
+        ["team", owner["contacts"]?.team],
         ...(owner["disabledAt"] === undefined ? [] : [/** @type {const} */ (["disabledAt", owner["disabledAt"]])]),
         ["generation", owner["generation"]],
       ],

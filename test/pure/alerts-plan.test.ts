@@ -255,6 +255,8 @@ describe("grouping", () => {
       [2, 30 * SECOND],
       [1, 330 * SECOND],
     ]);
+    // Those that were told, and are to be told again in a day, do not come along.
+    expect(world.messages.map(({ items }) => items.length)).toEqual([2, 1]);
   });
 
   test("a page does not wait behind a notice", () => {

@@ -175,6 +175,27 @@ describe("what is sent", () => {
     expect(sent[1]?.headers.get("If-Match")).toBe('"g4"');
   });
 
+  test("setting an owner's team keeps its address, and an empty one takes it away", async () => {
+    const contacts = { email: "team@acme.example", team: "payments" };
+    const owner = {
+      id: "acme",
+      name: null,
+      limits: [],
+      metadata: {},
+      generation: 4,
+      contacts,
+      keys: { active: 1, total: 2 },
+    };
+    const answer = () => Response.json(owner);
+    const kept = await run(["owners", "set", "acme", "--team", "core"], { answer });
+    expect(kept.sent[1]?.body).toMatchObject({ contacts: { email: "team@acme.example", team: "core" } });
+    expect(kept.out).toContain("team@acme.example");
+    const named = await run(["owners", "set", "acme", "--name", "New"], { answer });
+    expect(named.sent[1]?.body).toMatchObject({ contacts });
+    const emptied = await run(["owners", "set", "acme", "--email", "", "--team", ""], { answer });
+    expect(emptied.sent[1]?.body).not.toHaveProperty("contacts");
+  });
+
   test("an owner is disabled and enabled, and what has not reached all keys yet is said", async () => {
     const owner = { id: "acme", name: null, limits: [], metadata: {}, generation: 2, keys: { active: 0, total: 2 } };
     const stopped = { ...owner, disabledAt: "2026-11-23T12:00:00.000Z", delivery: "pending" };
@@ -207,6 +228,79 @@ describe("what is sent", () => {
     });
     expect([broken.code, broken.first?.url.pathname]).toEqual([1, "/_latchkey/v1/audit/verify"]);
     expect(broken.err).toContain("entry 4");
+  });
+});
+
+describe("alerts", () => {
+  const time = "2026-11-23T12:00:00.000Z";
+  const alertId = `alt_${"0".repeat(26)}`;
+  const alert = {
+    id: alertId,
+    kind: "spike",
+    title: "A key is used far more",
+    severity: "page",
+    state: "firing",
+    owner: "acme",
+    startedAt: time,
+    acknowledged: null,
+    resolved: null,
+    subjects: [{ subject: ID, since: time, summary: "900 requests in an hour." }],
+    moreSubjects: 7,
+    told: [{ destination: "chat" }],
+    runbook: "docs/operations.md#alert-spike",
+  };
+
+  test("are listed, shown and acknowledged", async () => {
+    const listed = await run(["alerts", "--state", "firing", "--owner", "acme"], {
+      answer: () => Response.json({ data: [alert], nextCursor: null }),
+    });
+    expect(listed.first?.url.search).toBe("?state=firing&owner=acme");
+    expect(listed.out).toMatch(/page +firing +spike +acme/);
+    const shown = await run(["alerts", "show", alertId], { answer: () => Response.json(alert) });
+    expect(shown.out).toContain("docs/operations.md#alert-spike");
+    expect(shown.out).toContain("and about 7 more");
+    const done = await run(["alerts", "acknowledge", alertId], {
+      answer: () => Response.json({ ...alert, state: "acknowledged", acknowledged: { at: time, by: "root" } }),
+    });
+    expect([done.code, done.first?.method, done.first?.url.pathname]).toEqual([
+      0,
+      "POST",
+      `/_latchkey/v1/alerts/${alertId}/acknowledge`,
+    ]);
+    expect(done.out).toContain(`${time} by root`);
+    expect((await run(["alerts", "show", "../keys"])).code).toBe(2);
+  });
+
+  test("are silenced by what is named, and all of them only when that is said", async () => {
+    const answer = () => Response.json({ id: "sil_1", endsAt: time });
+    const about = ["--until", "2h", "--reason", "Load test"];
+    const some = await run(["alerts", "silence", "--owner", "acme", "--kind", "spike", ...about], { answer });
+    expect(some.first?.body).toEqual({
+      match: { owners: ["acme"], kinds: ["spike"] },
+      until: "2026-11-23T14:00:00.000Z",
+      reason: "Load test",
+    });
+    expect((await run(["alerts", "silence", ...about], { answer })).code).toBe(2);
+    expect((await run(["alerts", "silence", "--everything", "--owner", "a", ...about], { answer })).code).toBe(2);
+    const all = await run(["alerts", "silence", "--everything", ...about], { answer });
+    expect(all.first?.body).toMatchObject({ match: {} });
+  });
+
+  test("channels are tried, and deliveries read", async () => {
+    const tried = await run(["alerts", "test", "chat"], { answer: () => Response.json({ id: "dlv_1" }) });
+    expect([tried.code, tried.first?.url.pathname]).toEqual([0, "/_latchkey/v1/alert-channels/chat/test"]);
+    const one = {
+      id: "dlv_1",
+      createdAt: time,
+      channel: "chat",
+      state: "pending",
+      attempts: 3,
+      lastError: "answered 503",
+    };
+    const read = await run(["alerts", "deliveries", "--channel", "chat"], {
+      answer: () => Response.json({ data: [{ ...one, nextAt: time }], nextCursor: null }),
+    });
+    expect(read.out).toMatch(/chat +pending +3 +answered 503/);
   });
 });
 
