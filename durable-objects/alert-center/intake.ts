@@ -2,7 +2,7 @@ import { applyCondition, beginAlert } from "../../src/alerts/alert.ts";
 import type { Alert } from "../../src/alerts/alert.ts";
 import { readCondition } from "../../src/alerts/condition.ts";
 import type { Condition } from "../../src/alerts/condition.ts";
-import { holdMsOf } from "../../src/alerts/kinds.ts";
+import { ALERT_KINDS, holdMsOf } from "../../src/alerts/kinds.ts";
 import type { EpochMs } from "../../src/keys/record.ts";
 import { newId } from "../../src/platform/ids.ts";
 import { redact } from "../../src/platform/log.ts";
@@ -76,12 +76,12 @@ function isNewsOf(before: Alert, after: Alert): boolean {
 export function channelCondition(channel: string, isFailing: boolean, now: EpochMs): Condition {
   return {
     kind: "channel_failing",
-    severity: "ticket",
+    severity: ALERT_KINDS.channel_failing.severity,
     owner: null,
     team: null,
     subject: channel,
     summary: `Messages to the channel ${channel} are not taken.`,
-    evidence: { path: `/_latchkey/alerts/deliveries?channel=${encodeURIComponent(channel)}`, numbers: {} },
+    evidence: { path: "/_latchkey/alerts?kind=channel_failing", numbers: {} },
     at: now,
     ...(isFailing ? {} : { over: true }),
   };

@@ -4,6 +4,7 @@ import { askLedger, ledgerByName } from "../../durable-objects/usage-ledger/clie
 import type { Condition } from "../alerts/condition.ts";
 import { DEFAULT_STALE_DAYS, settingsOf } from "../alerts/config.ts";
 import type { AlertsConfig } from "../alerts/config.ts";
+import { ALERT_KINDS } from "../alerts/kinds.ts";
 import type { ReminderRules } from "../alerts/reminders.ts";
 import { REGISTRY_TIMEOUT_MS } from "../constants.ts";
 import { now as systemNow, within } from "../platform/clock.ts";
@@ -53,7 +54,7 @@ async function lookAtOutbox(env: AlertReportEnv, workspace: string, now: number)
   const oldestSeconds = Math.floor(outboxOldestSeconds);
   return {
     kind: "revocation_stuck",
-    severity: "page",
+    severity: ALERT_KINDS.revocation_stuck.severity,
     owner: null,
     team: null,
     subject: "",
@@ -73,7 +74,7 @@ async function lookAtLedger(env: AlertReportEnv, workspace: string, now: number)
   }
   return {
     kind: "reconciliation_differs",
-    severity: "ticket",
+    severity: ALERT_KINDS.reconciliation_differs.severity,
     owner: null,
     team: null,
     subject: "",

@@ -4,16 +4,15 @@ import { REGISTRY_TIMEOUT_MS } from "../constants.ts";
 import { now as systemNow, within } from "../platform/clock.ts";
 import { logError } from "../platform/log.ts";
 import { reportWorkspace } from "./alert-reports.ts";
-import type { AlertReportEnv } from "./alert-reports.ts";
 import { reportLimits } from "./limit-reports.ts";
+import { reportOutage } from "./outage-report.ts";
 import type { ReconcileEnv } from "./reconcile-run.ts";
 import { listedWorkspaces, reconcileUsage } from "./reconcile-run.ts";
 
 /** What the cron does each minute. Every part may run twice, and fails alone. */
-export async function runScheduled(
-  env: ReconcileEnv & AlertReportEnv,
-  config: Pick<GatewayConfig, "alerts" | "plans">,
-): Promise<void> {
+export async function runScheduled(env: Env, config: Pick<GatewayConfig, "alerts" | "plans">): Promise<void> {
+  // First: what follows takes its time when something is down.
+  await attempt("outage", () => reportOutage(env, config.alerts));
   await attempt("reconcile", () => reconcileUsage(env));
   await attempt("drain", () => drainRegistries(env));
   await attempt("alerts", () => reportAlerts(env, config));
@@ -28,10 +27,9 @@ async function drainRegistries(env: ReconcileEnv): Promise<void> {
   }
 }
 
-async function reportAlerts(
-  env: ReconcileEnv & AlertReportEnv,
-  config: Pick<GatewayConfig, "alerts" | "plans">,
-): Promise<void> {
+async function reportAlerts(env: Env, config: Pick<GatewayConfig, "alerts" | "plans">): Promise<void> {
+  // First: what follows takes its time when something is down.
+  await attempt("outage", () => reportOutage(env, config.alerts));
   for (const workspace of await listedWorkspaces(env)) {
     await attempt("alerts", () => reportWorkspace(env, workspace, config.alerts));
     await attempt("near limits", () => reportLimits(env, workspace, config.plans ?? {}, systemNow()));

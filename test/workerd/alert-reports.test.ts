@@ -2,6 +2,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { AlertsConfig } from "../../src/alerts/config.ts";
 import { fnv1a } from "../../src/platform/fnv.ts";
+import { reportOutage } from "../../src/usage/outage-report.ts";
 import { reportWorkspace } from "../../src/usage/alert-reports.ts";
 import { HOOK_AND_DEAD, openAlerts, receive } from "../support/alert-lab.ts";
 import { context, created, done, newKey, openRegistry, withFakeEdge } from "../support/registry-lab.ts";
@@ -147,4 +148,34 @@ test("keys are looked through to the last, page by page", async () => {
   toHourlyMinute(registry.workspace, DAY);
   await report();
   expect(await listed()).toMatchObject([{ kind: "key_stale" }]);
+});
+
+test("meters that cannot be reached are a page, on the second look, and over when they can be", async () => {
+  receive();
+  const alerts = openAlerts(HOOK_AND_DEAD, "default");
+  const states = async () => {
+    const page = await alerts.api.list({ kind: "auth_outage" }, 10, null);
+    return page.ok
+      ? page.value.data.map(({ state, severity, subjects }) => [state, severity, subjects[0]?.summary])
+      : [];
+  };
+  const working = (name: string) => env.KEY_METER.getByName(name);
+  let failures = 1;
+  const meters = {
+    getByName: (name: string) => ({
+      ping: () => (failures-- > 0 ? Promise.reject(new Error("down")) : working(name).ping()),
+    }),
+  };
+  const shaken = { ...env, KEY_METER: meters } as unknown as Env; // the part of it that is asked
+  // Objects that wake for the first time may take longer than a look waits.
+  await reportOutage(env, HOOK_AND_DEAD, 0);
+  await reportOutage(shaken, HOOK_AND_DEAD, 0);
+  expect(await states()).toEqual([]);
+  failures = 2;
+  await reportOutage(shaken, HOOK_AND_DEAD, 0);
+  const summary = "Keys that are not known yet cannot be checked. Down: meter.";
+  expect(await states()).toEqual([["firing", "page", summary]]);
+  vi.setSystemTime(Date.now() + MINUTE);
+  await reportOutage(shaken, HOOK_AND_DEAD, 0);
+  expect(await states()).toEqual([["resolved", "page", summary]]);
 });
