@@ -1,6 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { MAX_ACTIVE_ALERTS, MAX_CONDITIONS } from "../../durable-objects/alert-center/bounds.ts";
+import {
+  MAX_ACTIVE_ALERTS,
+  MAX_CONDITIONS,
+  MAX_PENDING_PER_CHANNEL,
+} from "../../durable-objects/alert-center/bounds.ts";
 import type { Condition } from "../../src/alerts/condition.ts";
+import { settingsOf } from "../../src/alerts/config.ts";
 import { MESSAGES_PER_WINDOW } from "../../src/alerts/plan.ts";
 import { AS_ROOT, HOOK_AND_DEAD, openAlerts, receive } from "../support/alert-lab.ts";
 import { condition } from "../support/alert-makers.ts";
@@ -355,6 +360,47 @@ describe("a channel", () => {
     expect(await other.api.listDeliveries({}, 10, null)).toMatchObject({
       value: { data: [{ state: "pending", lastStatus: 302 }] },
     });
+  });
+
+  test("that thinks in incidents never hears of one that was over before it could be told", async () => {
+    let works = false;
+    const sent = receive(() => new Response(null, { status: works ? 202 : 500 }));
+    const alerts = openAlerts({
+      channels: { oncall: { type: "pagerduty", routingKeyFromEnv: "TEST_HOOK_SECRET" } },
+      defaultChannels: ["oncall"],
+      updateSeconds: 60,
+    });
+    await alerts.report([now({ kind: "canary_used", severity: "page" })]);
+    later(MINUTE);
+    await alerts.alarm();
+    await alerts.report([now({ kind: "canary_used", severity: "page", over: true })]);
+    later(2 * MINUTE);
+    works = true;
+    await alerts.alarm();
+    later(5 * MINUTE);
+    await alerts.alarm();
+    const listed = await alerts.api.listDeliveries({}, 10, null);
+    const outcomes = listed.ok ? listed.value.data.map(({ message, state }) => [message.action, state]) : [];
+    expect(outcomes).toEqual([
+      ["resolve", "delivered"],
+      ["trigger", "dropped"],
+    ]);
+    // The trigger was tried once, and may have arrived: its end is sent all the same, and nothing after it.
+    expect(sent.map(({ body }) => JSON.parse(body).event_action)).toEqual(["trigger", "resolve"]);
+  });
+
+  test("that is down for long keeps 200 messages, and drops the oldest", async () => {
+    receive(() => new Response(null, { status: 500 }));
+    const alerts = openAlerts();
+    for (let index = 0; index < MAX_PENDING_PER_CHANNEL + 3; index++) {
+      await alerts.api.testChannel("hook", null, settingsOf(HOOK_AND_DEAD), AS_ROOT);
+    }
+    const counted = await alerts.sql("SELECT state, count(*) AS n FROM deliveries GROUP BY state ORDER BY state");
+    expect(counted).toEqual([
+      { state: "dropped", n: 3 },
+      { state: "pending", n: MAX_PENDING_PER_CHANNEL },
+    ]);
+    expect(await alerts.sql("SELECT max(seq) AS seq FROM deliveries WHERE state = 'dropped'")).toEqual([{ seq: 3 }]);
   });
 
   test("whose variable is missing or leads into a private network gets nothing, and the log says why without the address", async () => {
