@@ -42,6 +42,7 @@ import {
   RESOURCE_METADATA_PATH,
   SERVER_METADATA_PATH,
 } from "./tokens/well-known.ts";
+import type { MeasureQuestion, MeasuresRead } from "./measures/collect.ts";
 import { collectMetrics } from "./usage/metrics.ts";
 import type { UsageAnswer, UsageQuery } from "./usage/query.ts";
 
@@ -87,7 +88,7 @@ const own = new Hono<Variables>()
   .get("/_latchkey/metrics", async ({ req: { raw }, env }) => {
     if (!isControlHost(raw, env)) return refuse(raw, NOT_HERE, env);
     const workspace = await callerWorkspace(raw, "usage:read", env);
-    return workspace.ok ? await collectMetrics(env.env, workspace.value) : refuse(raw, workspace.error, env);
+    return workspace.ok ? await metrics(raw, workspace.value, env) : refuse(raw, workspace.error, env);
   })
   .get(JWKS_PATH, ({ req: { raw }, env }) => jwks(raw, env))
   .get(SERVER_METADATA_PATH, ({ req: { raw }, env }) => answerServerMetadata(raw, env.isolate.config))
@@ -215,6 +216,7 @@ function controlDependencies({ env, isolate, ipSalt }: App): ControlDependencies
     requestId: requestIdOf,
     usage: (workspace, query) => readUsage(env, workspace, query),
     comparison: (workspace, query) => readComparison(env, workspace, query),
+    measures: async (workspace, question) => readable(await measuresOf(env, workspace, question)),
     requests: {
       find: async (workspace, id) => readable(await findKept(env.REQUEST_LOG, workspace, id)),
       search: async (workspace, search) => readable(await searchKept(env.REQUEST_LOG, workspace, search)),
@@ -259,10 +261,32 @@ async function loadDashboard(app: App): Promise<Hono> {
   return created;
 }
 
+/** Loaded when it is first asked for: no request on its way needs it. */
+async function measuresOf(
+  env: Env,
+  workspace: string,
+  question: MeasureQuestion,
+): Promise<Result<MeasuresRead, unknown>> {
+  const { readMeasures } = await import("./measures/collect.ts");
+  return await readMeasures(env, workspace, question);
+}
+
+const TOP = /^\d{1,2}$/;
+
+/** `?top=10`: with single keys, so many of each figure. */
+async function metrics(request: Request, workspace: string, { env, isolate }: App): Promise<Response> {
+  const asked = new URL(request.url).searchParams.get("top") ?? "0";
+  return await collectMetrics(env, workspace, async () => {
+    const { scrapeMeasures, MAX_TOP } = await import("./measures/scrape.ts");
+    const top = TOP.test(asked) ? Math.min(Number(asked), MAX_TOP) : 0;
+    return await scrapeMeasures(env, workspace, { top, pricing: isolate.config.pricing ?? null, now: Date.now() });
+  });
+}
+
 function readable<T>(asked: Result<T, unknown>): Result<T, Problem> {
   if (asked.ok) return asked;
-  logError(asked.error, { part: "request-log" });
-  return err({ code: "storage_unavailable", detail: "Kept requests cannot be read right now. Try again shortly." });
+  logError(asked.error, { part: "control" });
+  return err({ code: "storage_unavailable", detail: "This cannot be read right now. Try again shortly." });
 }
 
 function page(html: string): Response {

@@ -25,6 +25,14 @@ export interface IngestAnswer {
   readonly rowsWritten: number;
 }
 
+/** What was seen of a key after it was revoked, by the moments of decision. */
+export interface RevocationSeen {
+  readonly keyId: string;
+  readonly firstRefusalAt: number;
+  /** `null`: none is known of. */
+  readonly lastAcceptanceAt: number | null;
+}
+
 export interface LineageHourCost {
   readonly lineageId: string;
   /** Start of the hour, epoch ms. */
@@ -115,6 +123,8 @@ export interface UsageLedgerApi {
   costByLineageHour(lineageIds: readonly string[], from: number, to: number): Promise<readonly LineageHourCost[]>;
   /** Lineages with an event in `[from, to)`, in order of their ids. */
   lineagesUsed(from: number, to: number, limit: number): Promise<readonly string[]>;
+  /** Of those that were used again. */
+  revocationsSeen(keyIds: readonly string[]): Promise<readonly RevocationSeen[]>;
   nextReconciliation(limit: number): Promise<ReconciliationSlice | null>;
   comparison(query: ComparisonQuery): Promise<Comparison>;
   recordReconciliation(result: ReconciliationResult): Promise<void>;

@@ -5,6 +5,7 @@ import type { BatchOutcome, IngestAnswer, LedgerBatch } from "./api.ts";
 import { isNewBatch } from "./batch-ids.ts";
 import { keepEntry, unfoldedBatchIds, unfoldedUses } from "./journal.ts";
 import type { LedgerMemory } from "./memory.ts";
+import { noteRevocations } from "./revocations.ts";
 import { totalsOf } from "./totals.ts";
 import { noteUses } from "./uses.ts";
 
@@ -34,7 +35,8 @@ export function ingestBatches(
   if (batchIds.length === 0 && moved.length === 0) return { outcomes, uses: untold, rowsWritten: 0 };
   const groups = [...sumByMinute(fresh).values()];
   const entry = { batchIds, groups, totals: totalsOf(fresh), uses: moved };
-  return { outcomes, uses: untold, rowsWritten: keepEntry(sql, entry, now, memory.journal) };
+  const rowsWritten = noteRevocations(sql, fresh, memory.revocations, now) + keepEntry(sql, entry, now, memory.journal);
+  return { outcomes, uses: untold, rowsWritten };
 }
 
 /** The latest use of each key. Requests refused for the key's own state (`key_…`) are tries, not uses. */

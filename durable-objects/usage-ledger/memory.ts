@@ -1,5 +1,6 @@
 import type { KnownBatches } from "./batch-ids.ts";
 import type { JournalLength } from "./journal.ts";
+import { noRevocations, type RevocationMemory } from "./revocations.ts";
 import type { KnownSeries } from "./series.ts";
 import type { LastUses } from "./uses.ts";
 import { noUses } from "./uses.ts";
@@ -13,8 +14,15 @@ export interface LedgerMemory {
   readonly batches: KnownBatches;
   readonly journal: JournalLength;
   readonly uses: LastUses;
+  readonly revocations: RevocationMemory;
 }
 
 export function emptyMemory(now: number): LedgerMemory {
-  return { series: new Map(), batches: new Map(), journal: { slots: null, groups: 0 }, uses: noUses(now) };
+  return {
+    series: new Map(),
+    batches: new Map(),
+    journal: { slots: null, groups: 0 },
+    uses: noUses(now),
+    revocations: noRevocations(now),
+  };
 }

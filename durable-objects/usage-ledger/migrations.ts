@@ -107,4 +107,12 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE series ADD COLUMN upstream TEXT;
   ALTER TABLE usage_pack ADD COLUMN distributions TEXT NOT NULL DEFAULT '[]';
   `,
+  // What was seen of keys after they were revoked.
+  `
+  CREATE TABLE revocation (
+    key_id TEXT PRIMARY KEY,
+    first_refusal INTEGER NOT NULL,
+    last_acceptance INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  `,
 ];

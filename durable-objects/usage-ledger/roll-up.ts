@@ -7,6 +7,7 @@ import { sweepBatchIds } from "./batch-ids.ts";
 import { OLD_TABLES, addToBucket, coarserBuckets, readParts } from "./packs.ts";
 import { SEEN_STEP_SECONDS, placesOf } from "./series.ts";
 import { readHorizons, readState, writeState } from "./state.ts";
+import { sweepRevocations } from "./revocations.ts";
 import { sweepUses } from "./uses.ts";
 
 /**
@@ -85,7 +86,7 @@ export function sweep(sql: SqlStorage, now: number): number {
     rows += sql.exec(`DELETE FROM series WHERE seen < ?`, dayHorizon - SEEN_STEP_SECONDS - DAY_SECONDS).rowsWritten;
     rows += sweepUses(sql, dayHorizon * 1_000);
   }
-  rows += sweepBatchIds(sql, now);
+  rows += sweepBatchIds(sql, now) + sweepRevocations(sql, now);
   rows += sql.exec(`DELETE FROM reconciliation WHERE hour < ?`, hourHorizon).rowsWritten;
   rows += sql.exec(`DELETE FROM reconciled_hour WHERE hour < ?`, hourHorizon).rowsWritten;
   return rows;

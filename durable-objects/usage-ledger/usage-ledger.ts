@@ -15,6 +15,7 @@ import type {
   OutcomeTotal,
   ReconciliationResult,
   ReconciliationSlice,
+  RevocationSeen,
 } from "./api.ts";
 import { hasBatchIds } from "./batch-ids.ts";
 import { ingestBatches } from "./ingest.ts";
@@ -22,6 +23,7 @@ import { fold, isFoldDue } from "./journal.ts";
 import { emptyMemory } from "./memory.ts";
 import { readCostByLineageHour, readLineagesUsed, readUsage } from "./read.ts";
 import { compare, isReconciliationDue, nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
+import { readRevocations } from "./revocations.ts";
 import { isKept, isRollUpDue, readMarks, rollUp, sweep } from "./roll-up.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { hasSeries } from "./series.ts";
@@ -99,6 +101,10 @@ export class UsageLedger extends DurableObject<Env> {
   lineagesUsed(from: number, to: number, limit: number): readonly string[] {
     this.#settle(Date.now());
     return readLineagesUsed(this.#sql, { from, to, cursor: "", limit }, readMarks(this.#sql, Date.now()));
+  }
+
+  revocationsSeen(keyIds: readonly string[]): readonly RevocationSeen[] {
+    return readRevocations(this.#sql, keyIds);
   }
 
   nextReconciliation(limit: number): ReconciliationSlice | null {

@@ -4,6 +4,7 @@ import type { LogPage, LogSearch } from "../../durable-objects/request-log/api.t
 import type { GatewayConfig } from "../config.ts";
 import type { ProblemCode } from "../http/codes.ts";
 import type { EdgeRecord } from "../keys/record.ts";
+import type { MeasureQuestion, MeasuresRead } from "../measures/collect.ts";
 import type { KeptRequest } from "../request-log/kept-request.ts";
 import type { Result } from "../result.ts";
 import type { UsageAnswer, UsageQuery } from "../usage/query.ts";
@@ -27,6 +28,8 @@ export interface ControlDependencies {
   /** How the ledger of a range compares with the meters. Fails as `usage` does. */
   readonly comparison: (workspace: string, of: ComparisonQuery) => Promise<Outcome<Comparison>>;
   readonly requests: RequestCalls;
+  /** `storage_unavailable` when registry or ledger cannot be asked in time. */
+  readonly measures: (workspace: string, question: MeasureQuestion) => Promise<Outcome<MeasuresRead>>;
   readonly signingKeys: SigningKeyCalls;
   /** Epoch ms. */
   readonly now: () => number;

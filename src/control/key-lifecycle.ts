@@ -12,6 +12,7 @@ import { entityTag } from "./idempotency.ts";
 import { makeSecret } from "./issuance-rules.ts";
 import { lostRace, readForChange } from "./key-change.ts";
 import { answerIssued, answerWritten, replayHeader } from "./key-answer.ts";
+import { noteOfLeak } from "../measures/leak-note.ts";
 import { defineOperation } from "./operation.ts";
 import type { Answer, Call } from "./operation.ts";
 import type { Outcome } from "./problem.ts";
@@ -83,6 +84,10 @@ const revokeSchema = z
   .strictObject({
     reason: revocationReasonSchema,
     note: plainText(MAX_NOTE_CHARACTERS).nullable().optional().openapi({ description: "For the audit trail." }),
+    leakedAt: timeSchema.optional().openapi({
+      description:
+        "When it leaked, where that is known: the measures M15 and M16 count from there. Stands in the audit trail.",
+    }),
   })
   .openapi("Revocation", { example: { reason: "leaked", note: "Seen in a public repository" } });
 
@@ -103,7 +108,8 @@ export const revokeKey = defineOperation({
     headers: ["ETag"],
   },
   async handle({ body, context, id, registry, deps }) {
-    const written = await registry.write((keys) => keys.revoke(id, body.reason, body.note ?? null, context));
+    const note = noteOfLeak(body.leakedAt, body.note ?? null);
+    const written = await registry.write((keys) => keys.revoke(id, body.reason, note, context));
     return written.ok ? ok(answerRevoked(written.value, deps.now())) : written;
   },
 });

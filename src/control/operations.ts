@@ -14,6 +14,7 @@ import { disableKey, enableKey, revokeKey, revokeKeyTokens, rotateKey } from "./
 import { createKey, listKeys, patchKey, readKey } from "./keys.ts";
 import type { Operation } from "./operation.ts";
 import { disableOwner, enableOwner, listOwners, putOwner, readOwner } from "./owners.ts";
+import { readMeasures } from "./measures.ts";
 import { listRequests, readRequest } from "./requests.ts";
 import { listSigningKeys, rotateSigningKeys } from "./signing-keys.ts";
 import { readStatement } from "./statements.ts";
@@ -42,6 +43,7 @@ export const OPERATIONS: readonly Operation[] = [
   enableOwner, // POST  /owners/{id}/enable   owners:write
   readUsage, //   GET   /usage                usage:read
   readStatement, // GET /owners/{id}/statement usage:read
+  readMeasures, // GET   /measures             usage:read
   listRequests, // GET   /requests             usage:read
   readRequest, //  GET   /requests/{id}        usage:read
   listAudit, //   GET   /audit                audit:read

@@ -30,11 +30,17 @@ export interface MetricsInput {
   readonly registry: RegistryStatus | null;
   readonly queueBacklog: number | null;
   readonly isolate: Readonly<Record<string, number>>;
+  /** What is computed elsewhere; absent: nobody asked for it. */
+  readonly measures?: readonly Family[] | null;
 }
 
 /** The figures of one workspace. A part that does not answer is missing from them, and says so in `latchkey_part_up`. */
-export async function collectMetrics(env: MetricsEnv, workspace: string): Promise<Response> {
-  const [ledgers, registry, queueBacklog] = await Promise.all([
+export async function collectMetrics(
+  env: MetricsEnv,
+  workspace: string,
+  readMeasures: () => Promise<readonly Family[]>,
+): Promise<Response> {
+  const [ledgers, registry, queueBacklog, measures] = await Promise.all([
     orNull("ledger", () =>
       Promise.all(
         ledgerNames(workspace).map((name) =>
@@ -50,8 +56,11 @@ export async function collectMetrics(env: MetricsEnv, workspace: string): Promis
       "queue",
       async () => (await within(env.USAGE.metrics(), METRICS_TIMEOUT_MS, "the usage queue")).backlogCount,
     ),
+    orNull("measures", () => within(readMeasures(), METRICS_TIMEOUT_MS, "the measures")),
   ]);
-  const text = renderMetrics(metricFamilies({ workspace, ledgers, registry, queueBacklog, isolate: counters }));
+  const text = renderMetrics(
+    metricFamilies({ workspace, ledgers, registry, queueBacklog, isolate: counters, measures }),
+  );
   return new Response(text, { headers: { "Content-Type": METRICS_CONTENT_TYPE, "Cache-Control": "no-store" } });
 }
 
@@ -75,11 +84,15 @@ export function metricFamilies(input: MetricsInput): readonly Family[] {
         { labels: { part: "ledger" }, value: input.ledgers === null ? 0 : 1 },
         { labels: { part: "registry" }, value: input.registry === null ? 0 : 1 },
         { labels: { part: "queue" }, value: input.queueBacklog === null ? 0 : 1 },
+        ...(input.measures === undefined
+          ? []
+          : [{ labels: { part: "measures" }, value: input.measures === null ? 0 : 1 }]),
       ],
     },
     ...requestFamilies(input),
     ...reconciliationFamilies(input),
     ...registryFamilies(input),
+    ...(input.measures ?? []),
     gauge(
       "latchkey_usage_queue_backlog_messages",
       "Messages waiting in the usage queue.",

@@ -24,6 +24,7 @@ const app = createControlApp({
   requestId: () => "req_test",
   usage: async () => err({ code: "storage_unavailable", detail: "No." }),
   comparison: async () => err({ code: "storage_unavailable", detail: "No." }),
+  measures: async () => err({ code: "storage_unavailable", detail: "No." }),
   requests: {
     find: async () => err({ code: "storage_unavailable", detail: "No." }),
     search: async () => err({ code: "storage_unavailable", detail: "No." }),

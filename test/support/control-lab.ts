@@ -47,6 +47,7 @@ export function openControl(changes: Partial<ControlDependencies> = {}) {
     requestId: () => newId("req_", Date.now()),
     usage: async () => ok({ from: "", to: "", granularity: "hour", series: [], totals: NO_USAGE }),
     comparison: async () => ok({ comparedUntil: 0, differenceUnits: 0, unchecked: 0 }),
+    measures: async () => ok({ measures: [], from: 0, to: 0 }),
     requests: { find: async () => ok([]), search: async () => ok({ requests: [], left: 0, next: null }) },
     signingKeys: {
       status: () => signingStatus(env.SIGNING_KEYS, SIGNING),

@@ -95,6 +95,7 @@ describe("reconciliation", () => {
       await collectMetrics(
         { ...world.reconcileEnv, USAGE: { metrics: async () => ({ backlogCount: 0 }) } },
         world.workspace,
+        async () => [],
       )
     ).text();
     expect(text).toContain(`latchkey_reconciliation_difference_units{workspace="${world.workspace}"} 5\n`);
