@@ -33,6 +33,18 @@ export async function htmlAnswer(markup: Markup, status = 200): Promise<Response
   return new Response(`<!doctype html>${await markup.toString()}`, { status, headers: HEADERS });
 }
 
+/** A part of a page, for the script that puts it in place. */
+export async function fragmentAnswer(markup: Markup): Promise<Response> {
+  return new Response(await markup.toString(), { headers: HEADERS });
+}
+
+export function csvDownload(text: string, fileName: string): Response {
+  const disposition = `attachment; filename="${fileName}"`;
+  return new Response(text, {
+    headers: { ...HEADERS, "Content-Type": "text/csv; charset=utf-8", "Content-Disposition": disposition },
+  });
+}
+
 /** After a form: to a page of ours, by GET. */
 export function seeOther(location: string, cookies: readonly string[] = []): Response {
   const headers = new Headers({ Location: location, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer" });

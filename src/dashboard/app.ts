@@ -9,13 +9,20 @@ import { serveAsset } from "./assets/assets.ts";
 import { ControlCalls } from "./control-calls.ts";
 import type { DashboardDependencies } from "./dependencies.ts";
 import { readForm } from "./form.ts";
+import { alertAction, alertPage, alertsPage, endSilenceAction } from "./pages/alerts.tsx";
+import { auditPage } from "./pages/audit.tsx";
 import { keyAction, keyActionPage } from "./pages/key-actions.tsx";
 import { issueKey, newKeyPage } from "./pages/key-new.tsx";
 import { keyPage } from "./pages/key.tsx";
 import { keysPage } from "./pages/keys.tsx";
+import { onCallPage } from "./pages/on-call.tsx";
 import { overviewPage } from "./pages/overview.tsx";
+import { ownerAction, ownerActionPage } from "./pages/owner-actions.tsx";
+import { findOwner, ownerPage, ownersPage } from "./pages/owners.tsx";
 import { problemAnswer } from "./pages/problem.tsx";
+import { requestPage, requestsPage } from "./pages/requests.tsx";
 import { bouncePage, signIn, signInPage } from "./pages/sign-in.tsx";
+import { usagePage } from "./pages/usage.tsx";
 import { HOME_PATH, pageUrl, safeReturn } from "./paths.ts";
 import { readCookie, writeCookie } from "./session/cookies.ts";
 import { identifyVisitor, isDueForTouch, sessionCookie } from "./session/identify.ts";
@@ -30,6 +37,17 @@ type Action = (context: PageContext, form: URLSearchParams, id: string) => Promi
 /** What is read, by its path below `/_latchkey/`. */
 const PAGES: Readonly<Record<string, Page>> = {
   "": overviewPage,
+  "on-call": onCallPage,
+  alerts: alertsPage,
+  "alerts/:id": alertPage,
+  requests: requestsPage,
+  "requests/:id": requestPage,
+  usage: usagePage,
+  audit: auditPage,
+  owners: ownersPage,
+  "owners/find": findOwner,
+  "owners/:id": ownerPage,
+  "owners/:id/:action{(?:disable|enable)}": ownerActionPage,
   keys: keysPage,
   "keys/new": newKeyPage,
   "keys/:id": keyPage,
@@ -40,6 +58,9 @@ const PAGES: Readonly<Record<string, Page>> = {
 const ACTIONS: Readonly<Record<string, Action>> = {
   "keys/new": issueKey,
   "keys/:id/:action{(?:rotate|revoke|disable|enable)}": keyAction,
+  "owners/:id/:action{(?:disable|enable)}": ownerAction,
+  "alerts/:id/:action{(?:acknowledge|resolve|silence)}": alertAction,
+  "alerts/silences/:id/end": endSilenceAction,
   "session/end": endSession,
   "session/workspace": chooseWorkspace,
 };

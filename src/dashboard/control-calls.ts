@@ -1,3 +1,4 @@
+import type { ShownAlert } from "../../durable-objects/alert-center/api.ts";
 import type {
   AuditEntry,
   AuditFilter,
@@ -7,17 +8,22 @@ import type {
   Page,
   RegistryStatus,
 } from "../../durable-objects/key-registry/api.ts";
+import type { Severity } from "../alerts/kinds.ts";
+import { addSilence, endSilence, listSilences } from "../control/alert-silences.ts";
+import { acknowledgeAlert, listAlerts, readAlert, resolveAlert } from "../control/alerts.ts";
 import { listAudit, verifyAudit } from "../control/audit.ts";
 import type { Caller } from "../control/caller.ts";
 import { disableKey, enableKey, revokeKey, rotateKey } from "../control/key-lifecycle.ts";
 import { createKey, listKeys, readKey } from "../control/keys.ts";
-import type { Operation } from "../control/operation.ts";
+import type { Answer, Operation } from "../control/operation.ts";
 import { CONTROL_BASE } from "../control/operations.ts";
 import { disableOwner, enableOwner, listOwners, readOwner } from "../control/owners.ts";
 import { requireScope } from "../control/problem.ts";
 import type { Outcome } from "../control/problem.ts";
+import { listRequests, readRequest } from "../control/requests.ts";
 import { readUsage } from "../control/usage.ts";
 import { logError } from "../platform/log.ts";
+import type { summaryOf, timelineOf } from "../request-log/view.ts";
 import { err, ok } from "../result.ts";
 import type { UsageAnswer } from "../usage/query.ts";
 import type { DashboardDependencies } from "./dependencies.ts";
@@ -41,6 +47,42 @@ export type RevokedKey = KeyRecord & {
   readonly effectiveBy: string | null;
   readonly delivery: "delivered" | "pending";
 };
+/** An alert as the API shows it. */
+export interface AlertView extends Pick<
+  ShownAlert,
+  "id" | "kind" | "severity" | "state" | "owner" | "team" | "moreSubjects"
+> {
+  readonly title: string;
+  readonly startedAt: string;
+  readonly lastAt: string;
+  readonly subjects: readonly {
+    readonly subject: string;
+    readonly lastAt: string;
+    readonly severity: Severity;
+    readonly summary: string;
+    readonly evidence: { readonly path: string; readonly numbers: Readonly<Record<string, number>> };
+  }[];
+  readonly told: readonly { readonly destination: string; readonly at: string; readonly state: string }[];
+  readonly runbook: string;
+}
+export interface AlertEvent {
+  readonly at: string;
+  readonly event: string;
+  readonly by: string;
+}
+export interface AlertSilence {
+  readonly id: string;
+  readonly match: unknown;
+  readonly endsAt: string;
+  readonly reason: string;
+  readonly createdBy: string;
+}
+export type RequestTimeline = ReturnType<typeof timelineOf>;
+export interface RequestPage extends Page<ReturnType<typeof summaryOf>> {
+  /** Refused ones past the bounds. */
+  readonly notKept: number;
+  readonly sampleRate: number;
+}
 export interface AuditVerification {
   readonly valid: boolean;
   readonly entries: number;
@@ -67,10 +109,16 @@ export class ControlCalls {
   }
 
   /** `T`: what the operation says that it answers. */
-  async run<T>(
+  async run<T>(operation: Operation, input: OperationInput = {}): Promise<Outcome<T>> {
+    const answered = await this.#ask(operation, input);
+    // The body is what the operation's schema says, which tests hold against its answers.
+    return answered.ok ? ok(answered.value.body as T) : answered;
+  }
+
+  async #ask(
     operation: Operation,
-    { id = "", query = {}, body, idempotencyKey }: OperationInput = {},
-  ): Promise<Outcome<T>> {
+    { id = "", query = {}, body, idempotencyKey }: OperationInput,
+  ): Promise<Outcome<Answer>> {
     const url = new URL(CONTROL_BASE + operation.path.replace("{id}", encodeURIComponent(id)), this.#request.url);
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined && value !== "") url.searchParams.set(name, String(value));
@@ -84,9 +132,7 @@ export class ControlCalls {
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    const answered = await operation.run(request, this.caller, id, this.#deps.control);
-    // The body is what the operation's schema says, which tests hold against its answers.
-    return answered.ok ? ok(answered.value.body as T) : answered;
+    return await operation.run(request, this.caller, id, this.#deps.control);
   }
 
   listKeys(filter: Filter<KeyFilter> & Paging = {}): Promise<Outcome<Page<KeyRecord>>> {
@@ -136,6 +182,46 @@ export class ControlCalls {
   /** Parameters of `GET /usage`. */
   readUsage(query: Readonly<Record<string, string | undefined>>): Promise<Outcome<UsageAnswer>> {
     return this.run(readUsage, { query });
+  }
+
+  /** The same as a file. */
+  async download(query: Readonly<Record<string, string | undefined>>): Promise<Outcome<string>> {
+    const answered = await this.#ask(readUsage, { query: { ...query, format: "csv" } });
+    return answered.ok ? ok(answered.value.csv ?? "") : answered;
+  }
+
+  listAlerts(
+    filter: Readonly<Record<"state" | "severity" | "kind" | "owner", string | undefined>> & Paging,
+  ): Promise<Outcome<Page<AlertView>>> {
+    return this.run(listAlerts, { query: { ...filter } });
+  }
+
+  readAlert(id: string): Promise<Outcome<AlertView & { readonly history: readonly AlertEvent[] }>> {
+    return this.run(readAlert, { id });
+  }
+
+  turnAlert(id: string, to: "acknowledge" | "resolve"): Promise<Outcome<AlertView>> {
+    return this.run(to === "acknowledge" ? acknowledgeAlert : resolveAlert, { id });
+  }
+
+  listSilences(paging: Paging): Promise<Outcome<Page<AlertSilence>>> {
+    return this.run(listSilences, { query: { ...paging } });
+  }
+
+  addSilence(body: object, idempotencyKey: string): Promise<Outcome<AlertSilence>> {
+    return this.run(addSilence, { body, idempotencyKey });
+  }
+
+  endSilence(id: string): Promise<Outcome<AlertSilence>> {
+    return this.run(endSilence, { id });
+  }
+
+  listRequests(query: Readonly<Record<string, string | number | undefined>>): Promise<Outcome<RequestPage>> {
+    return this.run(listRequests, { query });
+  }
+
+  readRequest(id: string): Promise<Outcome<RequestTimeline>> {
+    return this.run(readRequest, { id });
   }
 
   async registryStatus(): Promise<Outcome<RegistryStatus>> {

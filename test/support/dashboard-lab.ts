@@ -38,8 +38,9 @@ export interface DashboardLab {
   readonly stop: () => Promise<void>;
 }
 
-export async function startDashboardLab(): Promise<DashboardLab> {
-  const [server, browser] = await Promise.all([startServer(), startBrowser()]);
+/** `env`: further variables of the server. */
+export async function startDashboardLab(env: Readonly<Record<string, string>> = {}): Promise<DashboardLab> {
+  const [server, browser] = await Promise.all([startServer({ env }), startBrowser()]);
   const visitor = async (options: VisitOptions = {}): Promise<Visitor> => {
     const watched = await watchedPage(browser, { origin: server.url, ...options });
     const { page, context } = watched;

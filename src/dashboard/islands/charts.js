@@ -143,7 +143,7 @@
             stroke,
             width: 1.75,
             spanGaps: false,
-            points: { show: false },
+            points: { show: !stacked, size: 4 },
             ...(stacked ? { fill: faded(stroke, 0.2) } : {}),
           };
         }),

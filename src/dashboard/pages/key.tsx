@@ -52,7 +52,7 @@ export async function keyPage(context: PageContext, id: string): Promise<Respons
         lead={
           <>
             <StatusBadge status={record.status} /> <code>{record.hint}</code> of{" "}
-            <a href={pageUrl("keys", { owner: record.owner })}>{record.owner}</a>
+            <a href={pageUrl(`owners/${record.owner}`)}>{record.owner}</a>
           </>
         }
       >
@@ -150,6 +150,11 @@ function Actions({ record, scopes }: { readonly record: KeyRecord; readonly scop
   const mayRevoke = coversAdminScope(scopes, "keys:revoke") && status !== "revoked";
   return (
     <>
+      {coversAdminScope(scopes, "usage:read") ? (
+        <a class="button" href={pageUrl("requests", { key: id })}>
+          Requests
+        </a>
+      ) : null}
       {mayWrite && own !== "rotating" ? (
         <a class="button primary" href={pageUrl(`keys/${id}/rotate`)}>
           Rotate

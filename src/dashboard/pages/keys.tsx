@@ -176,7 +176,7 @@ export function KeyTable({ keys, now }: { readonly keys: readonly KeyRecord[]; r
                 <KeyLink id={key.id} name={key.name} hint={key.hint} />
               </th>
               <td>
-                <a class="plain" href={pageUrl("keys", { owner: key.owner })}>
+                <a class="plain" href={pageUrl(`owners/${key.owner}`)}>
                   {key.owner}
                 </a>
               </td>

@@ -7,6 +7,7 @@ import { dollars, percent, plural, short, whole } from "../format.ts";
 import { pageUrl } from "../paths.ts";
 import { bucketStarts, rangeParameters, readTimeRange, type TimeRange, usageRange } from "../time-range.ts";
 import { alongTime, AUTH_OBJECTIVE, authSuccess, budgetUsed, sumBy, type Summed } from "../usage-sums.ts";
+import { AlertTable } from "./alerts.tsx";
 import { Chart } from "../view/chart.tsx";
 import { Frame, PageHead } from "../view/layout.tsx";
 import type { PageContext } from "../view/page.ts";
@@ -16,6 +17,7 @@ import { Bar, Empty, Figure, KeyLink, Panel, RangePicker, Scroll, Show, Time } f
 
 const TOP = 10;
 const RECENT = 8;
+const ANY_ALERT = { state: undefined, severity: undefined, kind: undefined, owner: undefined } as const;
 const SOON_DAYS = 30;
 const MAX_COUNTED = 200;
 
@@ -23,7 +25,7 @@ export async function overviewPage(context: PageContext): Promise<Response> {
   const { calls, url, now } = context;
   const range = readTimeRange(url.searchParams, now);
   const asked = usageRange(range);
-  const [byCode, overTime, byKey, byOwner, status, issued, expiring, revocations] = await Promise.all([
+  const [byCode, overTime, byKey, byOwner, status, issued, expiring, revocations, alerts] = await Promise.all([
     calls.readUsage({ ...asked, granularity: "day", groupBy: "code" }),
     calls.readUsage(asked),
     calls.readUsage({ ...asked, granularity: "day", groupBy: "key" }),
@@ -36,6 +38,7 @@ export async function overviewPage(context: PageContext): Promise<Response> {
       limit: MAX_COUNTED,
     }),
     calls.listAudit({ action: "key.revoke", limit: RECENT }),
+    calls.listAlerts({ ...ANY_ALERT, state: "firing", limit: RECENT }),
   ]);
   const names = await keyNames(calls, byKey);
   return await htmlAnswer(
@@ -82,6 +85,17 @@ export async function overviewPage(context: PageContext): Promise<Response> {
         <Panel title="Requests" note={range.title} wide>
           <Show of={overTime}>{(usage) => <RequestsChart usage={usage} range={range} />}</Show>
         </Panel>
+        <Panel title="Alerts" note="Firing, in nobody's hand" wide action={<a href={pageUrl("alerts")}>All</a>}>
+          <Show of={alerts}>
+            {({ data }) =>
+              data.length === 0 ? (
+                <Empty title="Nothing is wrong">No alert is firing.</Empty>
+              ) : (
+                <AlertTable alerts={data} now={now} />
+              )
+            }
+          </Show>
+        </Panel>
         <Panel
           title="Top keys"
           action={<a href={pageUrl("usage", { groupBy: "key", ...rangeParameters(range) })}>All</a>}
@@ -116,7 +130,7 @@ export async function overviewPage(context: PageContext): Promise<Response> {
                   .slice(0, TOP)}
                 head="Owner"
                 of={(row) => (
-                  <a class="plain" href={pageUrl("keys", { owner: row.group })}>
+                  <a class="plain" href={pageUrl(`owners/${row.group}`)}>
                     {row.group}
                   </a>
                 )}
@@ -312,7 +326,7 @@ export function Revocations({ entries, now }: { readonly entries: readonly Audit
                   {owner === undefined ? (
                     "–"
                   ) : (
-                    <a class="plain" href={pageUrl("keys", { owner })}>
+                    <a class="plain" href={pageUrl(`owners/${owner}`)}>
                       {owner}
                     </a>
                   )}

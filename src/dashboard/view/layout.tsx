@@ -41,8 +41,29 @@ interface Place {
 
 /** A page that is not there is not named here. */
 const PLACES: readonly (readonly [group: string, places: readonly Place[]])[] = [
-  ["Watch", [{ name: "Overview", path: "", icon: "overview" }]],
-  ["Manage", [{ name: "Keys", path: "keys", icon: "keys" }]],
+  [
+    "Watch",
+    [
+      { name: "Overview", path: "", icon: "overview" },
+      { name: "On call", path: "on-call", icon: "on-call" },
+      { name: "Alerts", path: "alerts", icon: "alerts" },
+    ],
+  ],
+  [
+    "Manage",
+    [
+      { name: "Keys", path: "keys", icon: "keys" },
+      { name: "Owners", path: "owners", icon: "owners" },
+    ],
+  ],
+  [
+    "Look into",
+    [
+      { name: "Requests", path: "requests", icon: "requests" },
+      { name: "Usage", path: "usage", icon: "usage" },
+      { name: "Audit", path: "audit", icon: "audit" },
+    ],
+  ],
 ];
 
 interface FrameProps {
