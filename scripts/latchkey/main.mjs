@@ -6,6 +6,7 @@ import { helpOn, overview } from "./help.mjs";
 import { importKeys } from "./import.mjs";
 import { KEY_COMMANDS } from "./keys.mjs";
 import { OTHER_COMMANDS } from "./other-commands.mjs";
+import { REQUEST_COMMANDS } from "./requests.mjs";
 import { SIGNING_KEY_COMMANDS } from "./signing-keys.mjs";
 import { readSettings } from "./settings.mjs";
 import { painter } from "./terminal.mjs";
@@ -13,7 +14,14 @@ import { painter } from "./terminal.mjs";
 /** @typedef {import("./command.mjs").Command} Command */
 
 /** @type {readonly Command[]} */
-const COMMANDS = [...KEY_COMMANDS, importKeys, ...OTHER_COMMANDS, ...ALERT_COMMANDS, ...SIGNING_KEY_COMMANDS];
+const COMMANDS = [
+  ...KEY_COMMANDS,
+  importKeys,
+  ...OTHER_COMMANDS,
+  ...REQUEST_COMMANDS,
+  ...ALERT_COMMANDS,
+  ...SIGNING_KEY_COMMANDS,
+];
 
 const EXIT = /** @type {const} */ ({ done: 0, refused: 1, usage: 2, unreachable: 3 });
 

@@ -10,8 +10,8 @@ const nullableInt = z.int().nullable();
 const SUMMARY = {
   requestId: z.string().openapi({ example: "req_01jd8q3v5x9k2m4n6p8r0s2t4v" }),
   time: sentTimeSchema,
-  keyId: nullableText,
-  hint: nullableText,
+  keyId: nullableText.openapi({ description: "`null`: no key was known." }),
+  hint: nullableText.openapi({ example: "lk_live_AbCd…wxyz" }),
   owner: nullableText,
   environment: z.enum(["live", "test"]).nullable(),
   method: z.string(),
@@ -20,7 +20,7 @@ const SUMMARY = {
   status: z.int().openapi({ example: 403 }),
   code: z.string().openapi({ description: "`allowed`, or a problem code.", example: "scope_insufficient" }),
   cost: z.int(),
-  degraded: z.boolean(),
+  degraded: z.boolean().openapi({ description: "Let in by policy while the meter could not be asked." }),
   totalMs: z.int(),
   kept: z.enum(["refused", "sampled", "traced"]).openapi({
     description: "Why it is here. `traced`: its own `traceparent` says that it is recorded, and its key had room.",
@@ -68,7 +68,7 @@ const TIMELINE = {
   traceId: nullableText.openapi({ description: "Of `traceparent`." }),
   timing: z.strictObject({
     totalMs: z.int(),
-    authMs: z.int(),
+    authMs: z.int().openapi({ description: "Until it was decided." }),
     upstreamMs: nullableInt,
     otherMs: z.int().openapi({ description: "What neither deciding nor the upstream took." }),
   }),
@@ -81,21 +81,22 @@ const TIMELINE = {
   }),
   bytesIn: z.int(),
   bytesOut: z.int(),
-  checks: z.array(checkSchema),
+  checks: z.array(checkSchema).openapi({ description: "In the order in which they are made." }),
   record: z
     .strictObject({
       from: z.enum(["isolate", "broker", "kv", "meter", "miss"]),
-      ageMs: z.int(),
+      ageMs: z.int().openapi({ description: "Since it was known to be the newest." }),
     })
     .nullable()
     .openapi({ description: "Where the key's record was read; `null`: it was not looked for." }),
   lease: z
     .strictObject({
       from: z.enum(["isolate", "remembered", "broker", "meter", "grace", "unreachable"]).nullable().openapi({
-        description: "Whose word the decision rests on.",
+        description:
+          "Whose word the decision rests on: the lease in hand, a refusal that is remembered, whoever was asked, grace, or nobody who answered.",
       }),
       by: z.enum(["broker", "meter"]).nullable(),
-      granted: z.boolean(),
+      granted: z.boolean().openapi({ description: "It was granted for this request." }),
       ageMs: nullableInt.openapi({ description: "Since then; `null`: there was none." }),
       leftMs: nullableInt.openapi({ description: "Below 0: since when it was over." }),
     })
@@ -112,8 +113,8 @@ const TIMELINE = {
   explanation: z
     .strictObject({
       why: z.string(),
-      change: z.string(),
-      operator: z.string(),
+      change: z.string().openapi({ description: "What would have to change for it to pass." }),
+      operator: z.string().openapi({ description: "What whoever runs this deployment should look at." }),
     })
     .nullable()
     .openapi({ description: "Of a refusal." }),
