@@ -168,6 +168,7 @@ describe("usage", () => {
         granularity: "hour",
         groupBy: [],
         filters: {},
+        distributions: false,
       },
     ]);
     expect(asked[1]?.[1]).toMatchObject({
@@ -175,6 +176,7 @@ describe("usage", () => {
       granularity: "day",
       groupBy: ["key", "route"],
       filters: { owner: ["acme", "globex"] },
+      distributions: false,
     });
   });
 });
