@@ -117,3 +117,11 @@ export function readRevocations(sql: SqlStorage, keyIds: readonly string[]): rea
 export function sweepRevocations(sql: SqlStorage, now: number): number {
   return sql.exec(`DELETE FROM revocation WHERE first_refusal < ?`, now - KEPT_DAYS * DAY_MS).rowsWritten;
 }
+
+/** What is still so once the rows were swept: the last admissions must outlive an alarm that comes between one and a refusal. */
+export function afterSweep(memory: RevocationMemory, now: number): RevocationMemory {
+  for (const [keyId, seen] of memory.rows) {
+    if (seen !== null && seen.firstRefusal < now - KEPT_DAYS * DAY_MS) memory.rows.delete(keyId);
+  }
+  return memory;
+}

@@ -23,7 +23,7 @@ import { fold, isFoldDue } from "./journal.ts";
 import { emptyMemory } from "./memory.ts";
 import { readCostByLineageHour, readLineagesUsed, readUsage } from "./read.ts";
 import { compare, isReconciliationDue, nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
-import { readRevocations } from "./revocations.ts";
+import { afterSweep, readRevocations } from "./revocations.ts";
 import { isKept, isRollUpDue, readMarks, rollUp, sweep } from "./roll-up.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { hasSeries } from "./series.ts";
@@ -170,7 +170,7 @@ export class UsageLedger extends DurableObject<Env> {
     this.#settle(now);
     this.#rowsWritten += this.ctx.storage.transactionSync(() => sweep(this.#sql, now));
     // Some of it may be gone.
-    this.#memory = emptyMemory(now);
+    this.#memory = { ...emptyMemory(now), revocations: afterSweep(this.#memory.revocations, now) };
     const next = nextAlarm(this.#sql, now);
     if (next !== null) await this.#setAlarm(next);
   }

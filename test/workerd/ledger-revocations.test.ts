@@ -61,6 +61,18 @@ test("is kept over an eviction, and goes on to be right", async () => {
   ]);
 });
 
+test("an alarm between the last admission and the first refusal takes nothing away", async () => {
+  const { ledger, stub, take } = newLedger();
+  await take(letIn(START + 10));
+  await runDurableObjectAlarm(stub);
+  await take(refused(START + 700));
+  await runDurableObjectAlarm(stub);
+  await take(letIn(START + 900));
+  expect(await ledger.revocationsSeen(["key_a"])).toEqual([
+    { keyId: "key_a", firstRefusalAt: START + 700, lastAcceptanceAt: START + 900 },
+  ]);
+});
+
 test("a batch that comes again changes nothing, and a key whose admissions are forgotten has none", async () => {
   const { ledger, stub, take } = newLedger();
   await take(letIn(START));
