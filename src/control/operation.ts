@@ -65,6 +65,8 @@ export interface Call<Q, B> {
   readonly deps: ControlDependencies;
   /** Epoch ms. */
   readonly now: number;
+  /** Scheme and host that the call came to. */
+  readonly origin: string;
 }
 
 export interface Answer {
@@ -126,6 +128,7 @@ async function runOperation<Q extends z.ZodType, B extends z.ZodType>(
     body: body.value,
     context: { ...context.value, publishableScopes },
     now: rest.deps.now(),
+    origin: new URL(request.url).origin,
     ...rest,
   });
 }

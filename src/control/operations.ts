@@ -13,6 +13,7 @@ import { importKeys } from "./key-import.ts";
 import { disableKey, enableKey, revokeKey, revokeKeyTokens, rotateKey } from "./key-lifecycle.ts";
 import { createKey, listKeys, patchKey, readKey } from "./keys.ts";
 import type { Operation } from "./operation.ts";
+import { openPortal } from "./portal.ts";
 import { disableOwner, enableOwner, listOwners, putOwner, readOwner } from "./owners.ts";
 import { readMeasures } from "./measures.ts";
 import { listRequests, readRequest } from "./requests.ts";
@@ -40,6 +41,7 @@ export const OPERATIONS: readonly Operation[] = [
   readOwner, //   GET   /owners/{id}          keys:read
   putOwner, //    PUT   /owners/{id}          owners:write
   disableOwner, // POST /owners/{id}/disable  owners:write
+  openPortal, //  POST  /owners/{id}/portal-sessions keys:write
   enableOwner, // POST  /owners/{id}/enable   owners:write
   readUsage, //   GET   /usage                usage:read
   readStatement, // GET /owners/{id}/statement usage:read

@@ -18,12 +18,13 @@ import { keysPage } from "./pages/keys.tsx";
 import { onCallPage } from "./pages/on-call.tsx";
 import { overviewPage } from "./pages/overview.tsx";
 import { ownerAction, ownerActionPage } from "./pages/owner-actions.tsx";
-import { findOwner, ownerPage, ownersPage } from "./pages/owners.tsx";
+import { findOwner, ownerPage, ownerPortal, ownersPage } from "./pages/owners.tsx";
 import { problemAnswer } from "./pages/problem.tsx";
 import { requestPage, requestsPage } from "./pages/requests.tsx";
 import { bouncePage, signIn, signInPage } from "./pages/sign-in.tsx";
 import { usagePage } from "./pages/usage.tsx";
 import { HOME_PATH, pageUrl, safeReturn } from "./paths.ts";
+import { addPortal } from "./portal/routes.tsx";
 import { readCookie, writeCookie } from "./session/cookies.ts";
 import { identifyVisitor, isDueForTouch, sessionCookie } from "./session/identify.ts";
 import { isSameOrigin, sameToken } from "./session/same-origin.ts";
@@ -59,6 +60,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   "keys/new": issueKey,
   "keys/:id/:action{(?:rotate|revoke|disable|enable)}": keyAction,
   "owners/:id/:action{(?:disable|enable)}": ownerAction,
+  "owners/:id/portal": ownerPortal,
   "alerts/:id/:action{(?:acknowledge|resolve|silence)}": alertAction,
   "alerts/silences/:id/end": endSilenceAction,
   "session/end": endSession,
@@ -84,6 +86,7 @@ export function createDashboard(deps: DashboardDependencies): Hono {
       );
     });
   }
+  addPortal(app, deps, formOf);
   app.notFound(({ req }) => problemAnswer(req.raw, NOT_THERE));
   app.onError((error, { req }) => {
     const requestId = deps.control.requestId(req.raw);

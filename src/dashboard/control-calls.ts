@@ -18,6 +18,7 @@ import { createKey, listKeys, readKey } from "../control/keys.ts";
 import type { Answer, Operation } from "../control/operation.ts";
 import { CONTROL_BASE } from "../control/operations.ts";
 import { disableOwner, enableOwner, listOwners, readOwner } from "../control/owners.ts";
+import { openPortal } from "../control/portal.ts";
 import { requireScope } from "../control/problem.ts";
 import type { Outcome } from "../control/problem.ts";
 import { listRequests, readRequest } from "../control/requests.ts";
@@ -169,6 +170,10 @@ export class ControlCalls {
 
   setOwnerDisabled(id: string, disabled: boolean): Promise<Outcome<OwnerRecord>> {
     return this.run(disabled ? disableOwner : enableOwner, { id });
+  }
+
+  openPortal(id: string): Promise<Outcome<{ readonly url: string; readonly expiresAt: string }>> {
+    return this.run(openPortal, { id });
   }
 
   listAudit(filter: Filter<AuditFilter> & Paging = {}): Promise<Outcome<Page<AuditEntry>>> {

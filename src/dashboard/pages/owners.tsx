@@ -176,6 +176,12 @@ export async function ownerPage(context: PageContext, id: string): Promise<Respo
             Issue a key
           </a>
         ) : null}
+        {coversAdminScope(scopes, "keys:write") ? (
+          <form method="post" action={pageUrl(`owners/${id}/portal`)}>
+            <input type="hidden" name="csrf" value={visitor.csrf} />
+            <button>Link for the owner</button>
+          </form>
+        ) : null}
         {coversAdminScope(scopes, "owners:write") ? (
           <a
             class={isDisabled ? "button" : "button danger-soft"}
@@ -252,6 +258,41 @@ export async function ownerPage(context: PageContext, id: string): Promise<Respo
           <Show of={audit}>{({ data }) => <History entries={data} now={now} />}</Show>
         </Panel>
       </div>
+    </Frame>,
+  );
+}
+
+/** A link for the owner, shown once: whoever has it is the owner for half an hour. */
+export async function ownerPortal(context: PageContext, _form: URLSearchParams, id: string): Promise<Response> {
+  const made = await context.calls.openPortal(id);
+  if (!made.ok) return await problemAnswer(context.request, made.error);
+  const { url, expiresAt } = made.value;
+  return await htmlAnswer(
+    <Frame context={context} title="Link for the owner" place="owners">
+      <PageHead
+        trail={[
+          ["Owners", pageUrl("owners")],
+          [id, pageUrl(`owners/${id}`)],
+        ]}
+        title="Link for the owner"
+      />
+      <Panel title="The link" wide>
+        <div class="panel-body stack">
+          <p class="note warn">
+            Whoever opens it first sees the keys and the use of <b>{id}</b>, and may do what self-service allows, for
+            half an hour. It is good once, until <Time at={expiresAt} />.
+          </p>
+          <div class="secret">
+            <code id="portal-link" data-secret>
+              {url}
+            </code>
+            <button type="button" class="primary" data-copy="portal-link" data-told="portal-told">
+              Copy
+            </button>
+            <span id="portal-told" class="soft" role="status" />
+          </div>
+        </div>
+      </Panel>
     </Frame>,
   );
 }
