@@ -95,6 +95,25 @@ describe("signing in", () => {
     expect(statuses).toEqual(new Set([401, 429]));
   });
 
+  test("a link from another site leads to its page, although the cookie stays at home at first", async () => {
+    const visitor = await lab.signedIn();
+    const target = `${lab.server.url}/_latchkey/keys?owner=acme`;
+    await visitor.page.goto("about:blank");
+    await visitor.page.setContent(`<a href="${target}">An alert</a>`);
+    const asked = visitor.page.waitForRequest(target);
+    await visitor.page.click("a");
+    const headers = await (await asked).allHeaders();
+    expect([headers["sec-fetch-site"], headers["cookie"]]).toEqual(["cross-site", undefined]);
+    await visitor.page.waitForSelector("h1:has-text('Keys')");
+    expect(await visitor.page.inputValue("input[name=owner]")).toBe("acme");
+    // Who is not signed in is asked to, and does not go round in circles.
+    const stranger = await lab.visitor();
+    await stranger.page.setContent(`<a href="${target}">An alert</a>`);
+    await stranger.page.click("a");
+    await stranger.page.waitForSelector("h1:has-text('Sign in')");
+    await Promise.all([visitor.context.close(), stranger.context.close()]);
+  });
+
   test("signing out takes the session away", async () => {
     const visitor = await lab.signedIn();
     await visitor.page.click(".side-body >> text=Sign out");

@@ -65,7 +65,7 @@ test("importedKeys: false refuses what has not Latchkey's own form; elsewhere th
   expect([refused.status, refused.json()["code"]]).toEqual([401, "key_invalid"]);
 });
 
-test("LATCHKEY_CONTROL_HOST is the only host that serves the control API; checks and health are served on every host", async () => {
+test("LATCHKEY_CONTROL_HOST is the only host that serves the control API and the pages; checks and health are served on every host", async () => {
   const headers = { authorization: `Bearer ${library.rootToken}` };
   const statusAt = async (path: string, host: string) => (await library.ask(path, { host, headers }, "sampled")).status;
   for (const path of ["/_latchkey/v1/keys", "/_latchkey/v1/audit", "/_latchkey/v1/usage"]) {
@@ -76,6 +76,10 @@ test("LATCHKEY_CONTROL_HOST is the only host that serves the control API; checks
   for (const path of ["/_latchkey/openapi.json", "/_latchkey/docs"]) {
     expect(await statusAt(path, "api.lab.test"), path).toBe(404);
   }
+  for (const path of ["/_latchkey/", "/_latchkey/sign-in", "/_latchkey/keys", "/_latchkey/portal"]) {
+    expect(await statusAt(path, "api.lab.test"), path).toBe(404);
+  }
+  expect(await statusAt("/_latchkey/sign-in", CONTROL_HOST)).toBe(200);
   expect(await statusAt("/_latchkey/healthz", "api.lab.test")).toBe(200);
   const { key } = await api().issue();
   expect((await library.ask("/_latchkey/v1/whoami", { key }, "sampled")).status).toBe(200);
