@@ -14,6 +14,7 @@ export {
   KeyRegistry,
   LeaseBroker,
   ReplayGuard,
+  RequestLog,
   SigningKeys,
   UsageLedger,
   Verifier,
