@@ -12,7 +12,7 @@ import { deliverTo } from "./request-log/deliver.ts";
 import { requestLogOf } from "./request-log/policy.ts";
 import { RootToken } from "./platform/root-token.ts";
 import { ok, err, type Result } from "./result.ts";
-import { consumeUsage } from "./usage/consumer.ts";
+import { consumeUsage, DEFAULT_POLICY } from "./usage/consumer.ts";
 import { ipSaltFrom } from "./usage/privacy.ts";
 import { DEFAULT_RETENTION } from "./usage/retention.ts";
 import { runScheduled } from "./usage/scheduled.ts";
@@ -40,9 +40,12 @@ export function defineGateway(config: GatewayConfig) {
       return answering;
     },
     async queue(batch, env): Promise<void> {
-      const retention = { ...DEFAULT_RETENTION, ...config.usage?.retention };
       const policy = requestLogOf(config);
-      await consumeUsage(batch, env, retention, policy === null ? null : deliverTo(env.REQUEST_LOG, policy));
+      await consumeUsage(batch, env, {
+        ...DEFAULT_POLICY,
+        retention: { ...DEFAULT_RETENTION, ...config.usage?.retention },
+        deliverRequests: policy === null ? null : deliverTo(env.REQUEST_LOG, policy),
+      });
     },
     async scheduled(_controller, env): Promise<void> {
       await runScheduled(env, config);

@@ -24,6 +24,21 @@ export interface ConsumerEnv {
   readonly KEY_REGISTRY: { getByName(name: string): unknown };
 }
 
+/** What the deployment's configuration says of events. */
+export interface ConsumerPolicy {
+  readonly retention: Retention;
+  /** Where kept requests go; `null`: they are left away. */
+  readonly deliverRequests: DeliverRequests | null;
+  /** Told of each event once it is counted, and once alone; never rejects. */
+  readonly onCounted: (workspace: string, events: readonly UsageEvent[]) => Promise<void>;
+}
+
+export const DEFAULT_POLICY: ConsumerPolicy = {
+  retention: DEFAULT_RETENTION,
+  deliverRequests: null,
+  onCounted: async () => undefined,
+};
+
 /** A message of which every part is counted, or not. */
 interface Entry {
   readonly message: Message;
@@ -45,14 +60,11 @@ const listed = new Set<string>();
 /**
  * Counts the events of these messages. A message is acknowledged once all of its parts are counted. One that cannot be read is
  * left to the dead-letter queue; it and those whose ledger failed are retried, and hold up no other.
- *
- * @param deliverRequests where kept requests go; without it they are left away.
  */
 export async function consumeUsage(
   batch: MessageBatch,
   env: ConsumerEnv,
-  retention: Retention = DEFAULT_RETENTION,
-  deliverRequests: DeliverRequests | null = null,
+  policy: ConsumerPolicy = DEFAULT_POLICY,
 ): Promise<void> {
   const now = systemNow();
   const entries: Entry[] = [];
@@ -67,15 +79,19 @@ export async function consumeUsage(
     entries.push(entry);
     addDeliveries(deliveries, entry, parsed.value.batchId, splitByLedger(parsed.value));
   }
-  const [uses] = await Promise.all([
-    Promise.all(Array.from(deliveries.values(), (delivery) => deliver(delivery, retention, env))),
-    deliverRequests === null ? null : deliverKept(entries, deliverRequests),
+  const [counted] = await Promise.all([
+    Promise.all(Array.from(deliveries.values(), (delivery) => deliver(delivery, policy, env))),
+    policy.deliverRequests === null ? null : deliverKept(entries, policy.deliverRequests),
   ]);
   for (const { message, failed } of entries) {
     if (failed) message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
     else message.ack();
   }
-  await Promise.all([...uses.map((of) => reportUses(of, env)), listWorkspaces(deliveries.values(), env)]);
+  await Promise.all([
+    ...counted.map((of) => reportUses(of, env)),
+    ...counted.filter(({ fresh }) => fresh.length > 0).map((of) => policy.onCounted(of.workspace, of.fresh)),
+    listWorkspaces(deliveries.values(), env),
+  ]);
 }
 
 /** Many messages in one call; a message that failed often goes alone. */
@@ -109,23 +125,27 @@ async function deliverKept(entries: readonly Entry[], deliverRequests: DeliverRe
   }
 }
 
-interface UsesOfLedger {
+interface Counted {
   readonly name: string;
   readonly workspace: string;
   readonly uses: readonly KeyUse[];
+  /** Events that were not counted before. */
+  readonly fresh: readonly UsageEvent[];
 }
 
-async function deliver(delivery: Delivery, retention: Retention, env: ConsumerEnv): Promise<UsesOfLedger> {
+async function deliver(delivery: Delivery, { retention }: ConsumerPolicy, env: ConsumerEnv): Promise<Counted> {
   const { name, workspace, batches, entries } = delivery;
   try {
     const answer: IngestAnswer = await askLedger(ledgerByName(env.USAGE_LEDGER, name).ingest(batches, retention));
+    const fresh: UsageEvent[] = [];
     for (const [index, outcome] of answer.outcomes.entries()) {
+      if (outcome === "ingested") fresh.push(...(batches[index]?.events ?? []));
       const entry = entries[index];
       if (outcome !== "forgotten" || entry === undefined) continue;
       entry.failed = true;
       logError("a batch is too old to be counted safely", { ledger: name, messageId: entry.message.id });
     }
-    return { name, workspace, uses: answer.uses };
+    return { name, workspace, uses: answer.uses, fresh };
   } catch (error) {
     for (const entry of entries) entry.failed = true;
     logError(error, {
@@ -133,7 +153,7 @@ async function deliver(delivery: Delivery, retention: Retention, env: ConsumerEn
       ledger: name,
       messages: entries.length,
     });
-    return { name, workspace, uses: [] };
+    return { name, workspace, uses: [], fresh: [] };
   }
 }
 
@@ -141,7 +161,7 @@ async function deliver(delivery: Delivery, retention: Retention, env: ConsumerEn
  * Tells the registry which keys were used, then the ledger that the registry knows. If either call is lost, the ledger names
  * these uses again: with the next event of the key, or from `reportPendingUses`.
  */
-async function reportUses({ name, workspace, uses }: UsesOfLedger, env: ConsumerEnv): Promise<void> {
+async function reportUses({ name, workspace, uses }: Omit<Counted, "fresh">, env: ConsumerEnv): Promise<void> {
   if (uses.length === 0) return;
   try {
     // The generated Env knows the class, whose type would pull it in here; its RPC surface is this interface.

@@ -14,7 +14,7 @@ import { newId } from "../../src/platform/ids.ts";
 import { deliverTo, type DeliverRequests } from "../../src/request-log/deliver.ts";
 import { LOG_BOUNDS } from "../../src/request-log/keep-budget.ts";
 import type { KeptRequest, LeftOut } from "../../src/request-log/kept-request.ts";
-import { consumeUsage } from "../../src/usage/consumer.ts";
+import { consumeUsage, DEFAULT_POLICY } from "../../src/usage/consumer.ts";
 import { BATCH_ID_PREFIX } from "../../src/usage/parse-batch.ts";
 import { keptRequest } from "../support/request-makers.ts";
 import { seeded } from "../support/seeded.ts";
@@ -314,7 +314,7 @@ describe("the consumer", () => {
     const body = { ...usageBatch([request.event], START), requests: { kept: [request.detail], left: [] } };
     const messages = createMessageBatch("latchkey-usage", [{ id: "m", timestamp: new Date(START), attempts, body }]);
     const ctx = createExecutionContext();
-    await consumeUsage(messages, env, undefined, deliver);
+    await consumeUsage(messages, env, { ...DEFAULT_POLICY, deliverRequests: deliver });
     return await getQueueResult(messages, ctx);
   }
 
