@@ -9,6 +9,7 @@ import { cookieSeconds, isSessionOver } from "../../src/dashboard/session/sessio
 import { bucketStarts, readTimeRange } from "../../src/dashboard/time-range.ts";
 import { authSuccess, budgetUsed, sumBy } from "../../src/dashboard/usage-sums.ts";
 import type { UsageRow } from "../../src/dashboard/usage-sums.ts";
+import { Runbook } from "../../src/dashboard/view/runbook.tsx";
 import { checkConfig } from "../../src/gateway/config-check.ts";
 
 /** The parts of the pages that are functions of their input. */
@@ -193,4 +194,20 @@ describe("sums", () => {
     expect(budgetUsed(0.999)).toBeCloseTo(1);
     expect(authSuccess([])).toBeNull();
   });
+});
+
+describe("an alert's page", () => {
+  test("links to the runbook of its kind where there is an address of runbooks", async () => {
+    const shown = String(await Runbook({ place: "https://wiki.example.com/operations?a=1&b=2#alert-spike" }));
+    expect(shown).toContain('<a href="https://wiki.example.com/operations?a=1&amp;b=2#alert-spike">');
+  });
+
+  test.each(["docs/operations.md#alert-spike", "javascript:alert(1)#alert-spike"])(
+    "names %s and does not link to it",
+    async (place) => {
+      const shown = String(await Runbook({ place }));
+      expect(shown).toContain(`<code>${place}</code>`);
+      expect(shown).not.toContain("<a ");
+    },
+  );
 });

@@ -10,6 +10,7 @@ import { newToken } from "../session/session.ts";
 import { Frame, PageHead } from "../view/layout.tsx";
 import type { PageContext } from "../view/page.ts";
 import { Badge, Empty, KeyLink, Pager, Panel, Scroll, Show, Time, type Tone } from "../view/parts.tsx";
+import { Runbook } from "../view/runbook.tsx";
 import { Select } from "./keys.tsx";
 import { problemAnswer } from "./problem.tsx";
 
@@ -283,9 +284,7 @@ export async function alertPage(context: PageContext, id: string): Promise<Respo
           </Panel>
         ) : null}
         <Panel title="Runbook" wide>
-          <p class="panel-body">
-            What to do is written in <code>{alert.runbook}</code>.
-          </p>
+          <Runbook place={alert.runbook} />
         </Panel>
       </div>
     </Frame>,
