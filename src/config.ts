@@ -1,6 +1,7 @@
 import type { AlertsConfig } from "./alerts/config.ts";
 import type { AdminScope } from "./keys/admin-scopes.ts";
 import type { Environment, Policy } from "./keys/record.ts";
+import type { DetectionPolicy } from "./detection/policy.ts";
 import type { Limit } from "./limits/limit.ts";
 import type { Retention } from "./usage/retention.ts";
 
@@ -34,6 +35,8 @@ export interface GatewayConfig {
   /** Short-lived tokens in place of keys. */
   readonly tokens?: TokensConfig;
   readonly usage?: UsageConfig;
+  /** What the watch goes by for which keys: `docs/detection.md`. Later rules change what earlier ones said. */
+  readonly detection?: DetectionPolicy;
   /** What owners pay for units: for statements. Default: statements without amounts. */
   readonly pricing?: PricingConfig;
   /** Who is told when something is wrong, and where. Without it there is the list of alerts alone. */

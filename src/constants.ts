@@ -155,6 +155,10 @@ export const RECONCILE_CONCURRENCY = 10;
 export const METRICS_TIMEOUT_MS = 3_000;
 /** Workspaces that one run of the cron visits. */
 export const MAX_LISTED_WORKSPACES = 200;
+/** Records that a part of Latchkey asks the registry for in one call: about 1 MB. */
+export const MAX_KEYS_AT_ONCE = 500;
+/** The watch: what it is told is for what it judges, and nobody waits for it. */
+export const WATCH_TIMEOUT_MS = 5_000;
 /** Rows of one `GET /usage` answer: about 2 MB of JSON. */
 export const MAX_USAGE_ROWS = 10_000;
 

@@ -1,4 +1,5 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
+import { tellWatch } from "../durable-objects/watch/client.ts";
 import { answer, type App } from "./app.ts";
 import type { GatewayConfig } from "./config.ts";
 import { createIsolate } from "./gateway/isolate.ts";
@@ -12,10 +13,11 @@ import { deliverTo } from "./request-log/deliver.ts";
 import { requestLogOf } from "./request-log/policy.ts";
 import { RootToken } from "./platform/root-token.ts";
 import { ok, err, type Result } from "./result.ts";
-import { consumeUsage, DEFAULT_POLICY } from "./usage/consumer.ts";
+import { consumeUsage } from "./usage/consumer.ts";
 import { ipSaltFrom } from "./usage/privacy.ts";
 import { DEFAULT_RETENTION } from "./usage/retention.ts";
 import { runScheduled } from "./usage/scheduled.ts";
+import { watchPolicyOf } from "./usage/watch-policy.ts";
 
 /** The gateway as a library: this repository's own `index.ts` uses nothing else. */
 
@@ -42,9 +44,9 @@ export function defineGateway(config: GatewayConfig) {
     async queue(batch, env): Promise<void> {
       const policy = requestLogOf(config);
       await consumeUsage(batch, env, {
-        ...DEFAULT_POLICY,
         retention: { ...DEFAULT_RETENTION, ...config.usage?.retention },
         deliverRequests: policy === null ? null : deliverTo(env.REQUEST_LOG, policy),
+        onCounted: (workspace, events) => tellWatch(env.WATCH, workspace, events, watchPolicyOf(config)),
       });
     },
     async scheduled(_controller, env): Promise<void> {

@@ -12,6 +12,7 @@ export { ReplayGuard } from "../durable-objects/replay-guard/replay-guard.ts";
 export { RequestLog } from "../durable-objects/request-log/request-log.ts";
 export { SigningKeys } from "../durable-objects/signing-keys/signing-keys.ts";
 export { UsageLedger } from "../durable-objects/usage-ledger/usage-ledger.ts";
+export { Watch } from "../durable-objects/watch/watch.ts";
 
 export default defineGateway(config);
 export const Verifier = defineVerifier(config);

@@ -299,8 +299,15 @@ export interface KeyRegistryApi {
   drain(): Promise<RegistryStatus>;
   /** For the cron: what is to be said of deadlines and idle keys. `after`: 0, or `next` of the page before. */
   reminders(rules: ReminderRules, after: number): Promise<ReminderPage>;
+  /** For the watch: those of these keys that there are, in no order. At most `MAX_KEYS_AT_ONCE`. */
+  watchedFacts(ids: readonly KeyId[]): Promise<readonly WatchedFacts[]>;
   /** For reconciliation: lineages with a change or use since `since` (epoch ms). */
   lineagesUsedSince(since: number, limit: number): Promise<readonly LineageId[]>;
+}
+
+export interface WatchedFacts extends Pick<KeyRecord, "id" | "environment" | "owner" | "plan" | "tags" | "limits"> {
+  /** Of its owner. */
+  readonly team: string | null;
 }
 
 export interface ReminderPage {

@@ -26,6 +26,7 @@ import type {
   RevocationReason,
   Rotation,
   TokenRevocation,
+  WatchedFacts,
   WriteContext,
   WriteResult,
 } from "./api.ts";
@@ -49,6 +50,7 @@ import { checkNewKey, checkOwner, createKey, importKeys } from "./new-key.ts";
 import { Outbox } from "./outbox.ts";
 import { OwnersTable } from "./owners-table.ts";
 import { pageOfReminders } from "./reminders.ts";
+import { watchedFacts } from "./watched-facts.ts";
 import { checkWorkload, ensureWorkload, isKnownWorkload } from "./workloads.ts";
 
 /**
@@ -233,6 +235,10 @@ export class KeyRegistry extends DurableObject<Env> implements KeyRegistryApi {
 
   async reminders(rules: ReminderRules, after: number): Promise<ReminderPage> {
     return pageOfReminders(this.#parts.sql, rules, after);
+  }
+
+  async watchedFacts(ids: readonly KeyId[]): Promise<readonly WatchedFacts[]> {
+    return watchedFacts(this.#parts.sql, ids);
   }
 
   async status(): Promise<RegistryStatus> {

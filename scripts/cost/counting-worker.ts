@@ -201,6 +201,12 @@ export class RequestLog extends classes.RequestLog {
   }
 }
 
+export class Watch extends classes.Watch {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(watchState(ctx, "Watch"), watchEnv(env));
+  }
+}
+
 export class SigningKeys extends classes.SigningKeys {
   constructor(ctx: DurableObjectState, env: Env) {
     super(watchState(ctx, "SigningKeys"), watchEnv(env));
@@ -225,6 +231,7 @@ const COUNTED = {
   RequestLog,
   SigningKeys,
   AlertCenter,
+  Watch,
 };
 for (const [name, counting] of Object.entries(COUNTED)) {
   countMethods(counting, name, DurableObject);

@@ -13,6 +13,7 @@ export type BindingName =
   | "HASH_CLAIMS"
   | "REPLAY_GUARD"
   | "REQUEST_LOG"
+  | "WATCH"
   | "SIGNING_KEYS"
   | "ALERT_CENTER"
   | "FAILURE_SHIELD"

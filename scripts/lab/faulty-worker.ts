@@ -13,6 +13,7 @@ import worker, {
   SigningKeys as RealSigningKeys,
   UsageLedger as RealUsageLedger,
   Verifier as RealVerifier,
+  Watch as RealWatch,
 } from "../../src/index.ts";
 import type { AcquireAnswer } from "../../src/limits/acquire.ts";
 import { CALLS_PATH, CLOCK_PATH, CRASH_PATH, FAULTS_PATH } from "./faults.ts";
@@ -42,6 +43,7 @@ const NAMESPACES: ReadonlySet<string> = new Set([
   "REQUEST_LOG",
   "SIGNING_KEYS",
   "ALERT_CENTER",
+  "WATCH",
 ] satisfies BindingName[]);
 const PLAIN: ReadonlySet<string> = new Set(["KEYS", "USAGE", "FAILURE_SHIELD", "CONTROL_RATE"] satisfies BindingName[]);
 
@@ -260,6 +262,12 @@ export class ReplayGuard extends RealReplayGuard {
 }
 
 export class RequestLog extends RealRequestLog {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, wrapEnv(env));
+  }
+}
+
+export class Watch extends RealWatch {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, wrapEnv(env));
   }

@@ -5,6 +5,7 @@ import type { Limit, LimitView } from "../limits/limit.ts";
 import { digestKey } from "../keys/digest.ts";
 import { classify, mayBeImported } from "../keys/format.ts";
 import type { EdgeRecord, KeyHash, RecordRef } from "../keys/record.ts";
+import { fnv1a } from "../platform/fnv.ts";
 import { counters } from "../platform/counters.ts";
 import { ok } from "../result.ts";
 import { narrow, type Parent, refOf, type VerifiedToken } from "../tokens/verified-token.ts";
@@ -329,9 +330,13 @@ function failed(
 ): CheckOutcome {
   const blocked = input.budget === null ? null : countFailure(input.budget, input, parts, now);
   const invalid = code === "key_invalid" ? INVALID_DETAIL : TOKEN_DETAILS[code];
-  if (blocked === null) return { ok: false, refusal: { code, detail: invalid, record: null } };
+  const credentialTag = fnv1a(input.presentedKey);
+  if (blocked === null) return { ok: false, refusal: { code, detail: invalid, record: null, credentialTag } };
   const detail = "Too many failed attempts from this address. Keys that are valid still work.";
-  return { ok: false, refusal: { code: "too_many_failures", detail, record: null, retryAfterSeconds: blocked } };
+  return {
+    ok: false,
+    refusal: { code: "too_many_failures", detail, record: null, credentialTag, retryAfterSeconds: blocked },
+  };
 }
 
 function unavailable(record: EdgeRecord | null): CheckOutcome {

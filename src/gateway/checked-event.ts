@@ -12,15 +12,15 @@ import type { Facts } from "./record.ts";
 export function factsOfCheck(
   outcome: CheckOutcome,
   now: number,
-): Pick<Facts, "record" | "tokenId" | "status" | "code" | "cost" | "time" | "degraded"> {
+): Pick<Facts, "record" | "tokenId" | "credentialTag" | "status" | "code" | "cost" | "time" | "degraded"> {
   if (outcome.ok) {
     const { record, token, cost, degraded } = outcome.admission;
     const tokenId = token?.claims.jti ?? null;
-    return { record, tokenId, status: 200, code: "allowed", cost, time: outcome.at, degraded };
+    return { record, tokenId, credentialTag: null, status: 200, code: "allowed", cost, time: outcome.at, degraded };
   }
-  const { record, token, code } = outcome.refusal;
+  const { record, token, code, credentialTag = null } = outcome.refusal;
   const tokenId = token?.claims.jti ?? null;
-  return { record, tokenId, status: PROBLEMS[code].status, code, cost: 0, time: now, degraded: false };
+  return { record, tokenId, credentialTag, status: PROBLEMS[code].status, code, cost: 0, time: now, degraded: false };
 }
 
 /** A request that Latchkey answers by itself. */

@@ -107,6 +107,7 @@ async function serve(journey: Journey, route: CompiledRoute, surroundings: Surro
   if (!outcome.ok) {
     journey.record = outcome.refusal.record;
     journey.token = outcome.refusal.token ?? null;
+    journey.credentialTag = outcome.refusal.credentialTag ?? null;
     journey.time = decidedAt;
     return refuse(outcome.refusal, journey, surroundings);
   }

@@ -26,6 +26,8 @@ export interface Journey extends Way {
   record: EdgeRecord | null;
   /** What was presented in the key's place. */
   token: VerifiedToken | null;
+  /** Of a credential that is nobody's: see `Refusal`. */
+  credentialTag: number | null;
   /** When it was paid for, or refused: the time of the event. */
   time: number;
   /** What it took to decide. */
@@ -53,6 +55,7 @@ export function setOut(request: Request, requestId: string): Journey {
     route: null,
     record: null,
     token: null,
+    credentialTag: null,
     time: startedAt,
     authMs: 0,
     via: null,
@@ -102,5 +105,6 @@ export function factsOf(journey: Journey, outcome: Outcome): Facts {
     userAgent: journey.fields.get("user-agent") ?? null,
     degraded: outcome.degraded,
     tokenId: token === null ? null : token.claims.jti,
+    credentialTag: journey.credentialTag,
   };
 }

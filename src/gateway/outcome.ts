@@ -22,6 +22,8 @@ export interface Refusal {
   readonly record: EdgeRecord | null;
   /** What was presented in the key's place, where that was good in itself. */
   readonly token?: VerifiedToken;
+  /** What tells one unknown credential from another, for the event: 32 bits of a digest. */
+  readonly credentialTag?: number;
   readonly retryAfterSeconds?: number;
   /** Names of the limits that refused. */
   readonly violated?: readonly string[];

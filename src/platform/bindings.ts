@@ -27,6 +27,7 @@ const NEEDED: Readonly<Record<BindingName, { readonly is: Check; readonly what: 
   REQUEST_LOG: { is: isObjectNamespace, what: "Durable Objects of class RequestLog" },
   SIGNING_KEYS: { is: isObjectNamespace, what: "Durable Objects of class SigningKeys" },
   ALERT_CENTER: { is: isObjectNamespace, what: "Durable Objects of class AlertCenter" },
+  WATCH: { is: isObjectNamespace, what: "Durable Objects of class Watch" },
   FAILURE_SHIELD: { is: isRateLimit, what: "a rate limit" },
   CONTROL_RATE: { is: isRateLimit, what: "a rate limit" },
 };

@@ -16,13 +16,13 @@ export interface UsageCloudEvent {
 }
 
 /** The public form of a usage event: times are RFC 3339 UTC, durations carry their unit. */
-type UsageEventData = Omit<UsageEvent, "id" | "time"> & { readonly time: string };
+type UsageEventData = Omit<UsageEvent, "id" | "time" | "credentialTag"> & { readonly time: string };
 
 /**
  * @param source a URI-reference that names the deployment, for example `https://api.example.com/_latchkey`.
  */
 export function toCloudEvent(event: UsageEvent, source: string): UsageCloudEvent {
-  const { id, time, ...rest } = event;
+  const { id, time, credentialTag: _ours, ...rest } = event;
   const at = new Date(time).toISOString();
   return {
     specversion: "1.0",

@@ -38,6 +38,11 @@ export interface UsageEvent {
   readonly tokenId?: string;
   /** `jti` of the token that came of an exchange: what leads from a token's requests to the key's. */
   readonly mintedTokenId?: string;
+  /**
+   * 32 bits of a salted digest of a credential that is nobody's: tells how many different ones were tried from a network. Stays
+   * within Latchkey: no sink is given it.
+   */
+  readonly credentialTag?: number;
 }
 
 /** One queue message. `batchId` is made once, when the buffer is cut; a redelivery carries the same one. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { MAX_COST } from "../constants.ts";
+import { fnv1a } from "../platform/fnv.ts";
 import type { EdgeRecord } from "../keys/record.ts";
 import type { UsageEvent } from "./event.ts";
 import type { IpPolicy } from "./privacy.ts";
@@ -45,6 +46,8 @@ export interface RequestFactsForEvent {
   readonly degraded: boolean;
   /** `jti` of the token that was presented; `null`: none was, or none that is ours. */
   readonly tokenId: string | null;
+  /** 32 bits of a digest of a credential that is nobody's; `null`: it is somebody's, or there was none. */
+  readonly credentialTag: number | null;
   /** `jti` of the token that an exchange came to. */
   readonly mintedTokenId?: string;
 }
@@ -54,8 +57,8 @@ export interface RequestFactsForEvent {
  * that the ledger accepts: a single bad one would send its whole batch to the dead-letter queue.
  */
 export function makeEvent(facts: RequestFactsForEvent): UsageEvent {
-  const { record, tokenId, mintedTokenId } = facts;
-  const event: UsageEvent & TokenIds = {
+  const { record, tokenId, mintedTokenId, credentialTag, ipSalt } = facts;
+  const event: UsageEvent & Optional = {
     id: eventId(facts.requestId, facts.index),
     requestId: facts.requestId,
     time: wholeCount(facts.time, Number.MAX_SAFE_INTEGER),
@@ -85,13 +88,16 @@ export function makeEvent(facts: RequestFactsForEvent): UsageEvent {
   // Only where there is one: most requests bring a key, and what is not there costs no byte on the way.
   if (tokenId !== null) event.tokenId = tokenId.slice(0, MAX_ID_CHARACTERS);
   if (mintedTokenId !== undefined) event.mintedTokenId = mintedTokenId.slice(0, MAX_ID_CHARACTERS);
+  // Without the secret a guess at what was presented could be checked against it.
+  if (credentialTag !== null && ipSalt !== null) event.credentialTag = fnv1a(`${credentialTag} ${ipSalt}`);
   return event;
 }
 
 /** While the event is being made. */
-interface TokenIds {
+interface Optional {
   tokenId?: string;
   mintedTokenId?: string;
+  credentialTag?: number;
 }
 
 /** The same request always gives the same id, on whatever path the event travels. */

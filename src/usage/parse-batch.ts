@@ -17,8 +17,8 @@ export const MAX_ID_CHARACTERS = 64;
 export const MAX_TEXT_CHARACTERS = 1_024;
 /** Bytes or ms of one request: ten thousand such requests still sum exactly. */
 export const MAX_MEASURE = 1_000_000_000_000;
-/** RFC 6793: 32 bits. */
-const MAX_ASN = 0xffffffff;
+/** A digest, and the number of a network (RFC 6793). */
+const MAX_32_BITS = 0xffffffff;
 /** Clocks of the edge differ by far less. */
 const MAX_AHEAD_MS = 3_600_000;
 const DAY_MS = 86_400_000;
@@ -84,11 +84,12 @@ function isUsageEvent(value: unknown): value is UsageEvent {
     isCount(value["bytesIn"], MAX_MEASURE) &&
     isCount(value["bytesOut"], MAX_MEASURE) &&
     isTextOrNull(value["country"], MAX_ID_CHARACTERS) &&
-    isCountOrNull(value["asn"], MAX_ASN) &&
+    isCountOrNull(value["asn"], MAX_32_BITS) &&
     isTextOrNull(value["clientIp"], MAX_ID_CHARACTERS) &&
     typeof value["degraded"] === "boolean" &&
     isTextOrAbsent(value["tokenId"], MAX_ID_CHARACTERS) &&
-    isTextOrAbsent(value["mintedTokenId"], MAX_ID_CHARACTERS)
+    isTextOrAbsent(value["mintedTokenId"], MAX_ID_CHARACTERS) &&
+    (value["credentialTag"] === undefined || isCount(value["credentialTag"], MAX_32_BITS))
   );
 }
 

@@ -13,6 +13,7 @@ import { strangerEvent, usageBatch, usageEvent } from "../support/usage-makers.t
 const NOW = Date.parse("2026-11-23T12:00:00.000Z");
 
 const FACTS: RequestFactsForEvent = {
+  credentialTag: null,
   requestId: newId("req_", NOW),
   time: NOW,
   record: {

@@ -18,6 +18,7 @@ export {
   SigningKeys,
   UsageLedger,
   Verifier,
+  Watch,
 } from "../../scripts/lab/faulty-worker.ts";
 
 /** A variable that no shipped Worker has. */

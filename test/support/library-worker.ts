@@ -14,6 +14,7 @@ export { KeyRegistry } from "../../durable-objects/key-registry/key-registry.ts"
 export { LeaseBroker } from "../../durable-objects/lease-broker/lease-broker.ts";
 export { ReplayGuard } from "../../durable-objects/replay-guard/replay-guard.ts";
 export { RequestLog } from "../../durable-objects/request-log/request-log.ts";
+export { Watch } from "../../durable-objects/watch/watch.ts";
 export { SigningKeys } from "../../durable-objects/signing-keys/signing-keys.ts";
 export { UsageLedger } from "../../durable-objects/usage-ledger/usage-ledger.ts";
 

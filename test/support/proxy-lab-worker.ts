@@ -70,5 +70,6 @@ export class ReplayGuard extends DurableObject {}
 export class RequestLog extends DurableObject {}
 export class SigningKeys extends DurableObject {}
 export class AlertCenter extends DurableObject {}
+export class Watch extends DurableObject {}
 
 const STATUS = { upstream_unreachable: 502, upstream_timeout: 504, body_too_large: 413, request_invalid: 400 } as const;

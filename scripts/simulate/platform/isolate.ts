@@ -90,6 +90,7 @@ export class SimulatedIsolate {
       userAgent: null,
       degraded: outcome.ok && outcome.admission.degraded,
       tokenId: null,
+      credentialTag: null,
     });
     this.events.add(event, BACKGROUND, this.#send, now);
   }

@@ -41,6 +41,7 @@ export async function primeConsumer(): Promise<void> {
     userAgent: null,
     degraded: false,
     tokenId: null,
+    credentialTag: null,
   });
   const message = {
     id: "prime",
