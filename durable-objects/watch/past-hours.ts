@@ -18,7 +18,8 @@ const WEEK_SECONDS = 7 * 24 * HOUR_SECONDS;
 const MONDAY_SECONDS = 4 * 24 * HOUR_SECONDS;
 /** A dry run of the last week begins with the past that was known before it: up to a week more. */
 const KEPT_WEEKS = 3;
-const KEYS_PER_PAGE = 200;
+/** So many go over two weeks, and up to a week before, in about a second. */
+const KEYS_PER_PAGE = 50;
 
 /** @param part of the hour: slices of keys come one after the other. */
 export function keepHours(

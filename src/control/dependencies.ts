@@ -51,6 +51,7 @@ export interface SigningKeyCalls {
 export interface ControlEnv {
   readonly KEY_REGISTRY: DurableObjectNamespace;
   readonly ALERT_CENTER: { getByName(name: string): unknown };
+  readonly WATCH: { getByName(name: string): unknown };
   readonly CONTROL_RATE: RateLimit;
   /** A secret; absent, there is no root. */
   readonly LATCHKEY_ROOT_TOKEN?: string | undefined;

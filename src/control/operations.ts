@@ -9,6 +9,7 @@ import {
 } from "./alert-silences.ts";
 import { acknowledgeAlert, listAlerts, readAlert, resolveAlert } from "./alerts.ts";
 import { listAudit, verifyAudit } from "./audit.ts";
+import { dryRunDetections, listDetections, readDetection } from "./detections.ts";
 import { importKeys } from "./key-import.ts";
 import { disableKey, enableKey, revokeKey, revokeKeyTokens, rotateKey } from "./key-lifecycle.ts";
 import { createKey, listKeys, patchKey, readKey } from "./keys.ts";
@@ -63,6 +64,9 @@ export const OPERATIONS: readonly Operation[] = [
   listDeliveries, //   GET    /alert-deliveries                alerts:read
   replayDelivery, //   POST   /alert-deliveries/{id}/replay    alerts:write
   testChannel, //      POST   /alert-channels/{id}/test        alerts:write
+  listDetections, //   GET    /detections                      alerts:read
+  dryRunDetections, // POST   /detections/dry-run              alerts:read
+  readDetection, //    GET    /detections/{id}                 alerts:read
   listSigningKeys, //   GET  /signing-keys         audit:read
   rotateSigningKeys, // POST /signing-keys/rotate  admin:*
 ];

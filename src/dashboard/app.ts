@@ -11,6 +11,7 @@ import type { DashboardDependencies } from "./dependencies.ts";
 import { readForm } from "./form.ts";
 import { alertAction, alertPage, alertsPage, endSilenceAction } from "./pages/alerts.tsx";
 import { auditPage } from "./pages/audit.tsx";
+import { detectionsPage } from "./pages/detections.tsx";
 import { keyAction, keyActionPage } from "./pages/key-actions.tsx";
 import { issueKey, newKeyPage } from "./pages/key-new.tsx";
 import { keyPage } from "./pages/key.tsx";
@@ -41,6 +42,7 @@ const PAGES: Readonly<Record<string, Page>> = {
   "on-call": onCallPage,
   alerts: alertsPage,
   "alerts/:id": alertPage,
+  detections: detectionsPage,
   requests: requestsPage,
   "requests/:id": requestPage,
   usage: usagePage,

@@ -12,6 +12,7 @@ import type { Severity } from "../alerts/kinds.ts";
 import { addSilence, endSilence, listSilences } from "../control/alert-silences.ts";
 import { acknowledgeAlert, listAlerts, readAlert, resolveAlert } from "../control/alerts.ts";
 import { listAudit, verifyAudit } from "../control/audit.ts";
+import { listDetections, type ShownFinding } from "../control/detections.ts";
 import type { Caller } from "../control/caller.ts";
 import { disableKey, enableKey, revokeKey, rotateKey } from "../control/key-lifecycle.ts";
 import { createKey, listKeys, readKey } from "../control/keys.ts";
@@ -66,6 +67,8 @@ export interface AlertView extends Pick<
   readonly told: readonly { readonly destination: string; readonly at: string; readonly state: string }[];
   readonly runbook: string;
 }
+/** A finding as the API shows it. */
+export type FindingView = ShownFinding;
 export interface AlertEvent {
   readonly at: string;
   readonly event: string;
@@ -207,6 +210,12 @@ export class ControlCalls {
 
   turnAlert(id: string, to: "acknowledge" | "resolve"): Promise<Outcome<AlertView>> {
     return this.run(to === "acknowledge" ? acknowledgeAlert : resolveAlert, { id });
+  }
+
+  listDetections(
+    filter: Readonly<Record<"kind" | "severity" | "owner" | "subject", string | undefined>> & Paging,
+  ): Promise<Outcome<Page<FindingView>>> {
+    return this.run(listDetections, { query: { ...filter } });
   }
 
   listSilences(paging: Paging): Promise<Outcome<Page<AlertSilence>>> {

@@ -7,6 +7,7 @@ export const PAGE_SEGMENTS = [
   "alerts",
   "assets",
   "audit",
+  "detections",
   "keys",
   "on-call",
   "owners",

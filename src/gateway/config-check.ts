@@ -11,6 +11,7 @@ import { isPrefix } from "../keys/format.ts";
 import { isPublishablePattern, isScope } from "../keys/scopes.ts";
 import { checkAlerts } from "./config-check-alerts.ts";
 import { checkDashboard, checkSelfService } from "./config-check-dashboard.ts";
+import { checkDetection } from "./config-check-detection.ts";
 import { checkLimits } from "./config-check-limits.ts";
 import { checkAudiences, checkTokens } from "./config-check-tokens.ts";
 import { checkPricing, checkUsage } from "./config-check-usage.ts";
@@ -42,6 +43,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     "usage",
     "pricing",
     "alerts",
+    "detection",
     "dashboard",
     "selfService",
   ]);
@@ -70,6 +72,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
   if (fields["usage"] !== undefined) checkUsage(findings, fields["usage"]);
   if (fields["pricing"] !== undefined) checkPricing(findings, fields["pricing"], planNames);
   if (fields["alerts"] !== undefined) checkAlerts(findings, fields["alerts"]);
+  if (fields["detection"] !== undefined) checkDetection(findings, fields["detection"], planNames);
   return findings.errors;
 }
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { fnv1a } from "../../src/platform/fnv.ts";
+import { strangerKey } from "../support/contract.ts";
 import { bearer, control } from "../support/control.ts";
 import type { IssuedKey } from "../support/control.ts";
 import { faultsOf, isTooWide, startDashboardLab } from "../support/dashboard-lab.ts";
@@ -10,11 +11,14 @@ import type { DashboardLab, Visitor } from "../support/dashboard-lab.ts";
 const ALLOWED = 7;
 const SCOPELESS = 3;
 const REVOKED = 2;
+/** Unknown keys, each once. */
+const TRIED = 25;
 
 let lab: DashboardLab;
 let root: Visitor;
 let busy: IssuedKey;
 let gone: IssuedKey;
+let bait: IssuedKey;
 
 beforeAll(async () => {
   lab = await startDashboardLab({ LATCHKEY_LOCAL_CRON_SECONDS: "2" });
@@ -235,6 +239,12 @@ describe("owners", () => {
 describe("alerts", () => {
   let alertWorkspace: string | undefined;
 
+  beforeAll(async () => {
+    bait = await lab.api.issue({ name: "Bait", owner: "bait", scopes: ["reports:read"], tags: ["canary"] });
+    await call(bait.key, "GET", "/orders/1");
+    for (let tried = 0; tried < TRIED; tried++) await call(strangerKey(), "GET", "/orders/1");
+  });
+
   test("are listed, taken in hand, silenced and resolved", async () => {
     // Two workspaces that the cron looks through in this minute and the next, each with a replaced key that is still used.
     const workspaces = workspacesOfThisMinute();
@@ -298,10 +308,48 @@ describe("alerts", () => {
   });
 });
 
+describe("detections", () => {
+  test("show within two minutes that a canary was used and that keys were tried from one network, and are alerts", async () => {
+    interface Found {
+      readonly data: readonly { readonly kind: string; readonly subject: { readonly id: string } }[];
+    }
+    await vi.waitFor(
+      async () => {
+        const { body } = await lab.api.call<Found>("GET", "/detections");
+        expect(body.data.map(({ kind }) => kind)).toEqual(
+          expect.arrayContaining(["canary_used", "credential_stuffing"]),
+        );
+      },
+      { timeout: 120_000, interval: 500 },
+    );
+    await root.open("");
+    await root.page.fill(".side-body input[name=workspace]", "default");
+    await root.page.click(".side-body >> text=Go");
+    await root.page.waitForSelector("h1:has-text('Overview')");
+    await root.open("detections?kind=credential_stuffing");
+    // Other tests of this file were refused from the same network.
+    const refused = /(\d+) of them were refused/.exec((await root.page.textContent("tbody tr")) ?? "")?.[1];
+    expect(Number(refused)).toBeGreaterThanOrEqual(TRIED);
+    await root.open("detections?owner=bait");
+    expect(await root.page.locator("tbody tr").count()).toBe(1);
+    expect(await root.page.textContent("tbody tr")).toContain("A key that nobody has a reason to use was used 1 times");
+    await root.page.click("tbody a.key-link");
+    await root.page.waitForSelector("h1:has-text('Bait')");
+    const { body } = await lab.api.call<{ data: readonly { readonly severity: string }[] }>(
+      "GET",
+      "/alerts?kind=canary_used&owner=bait",
+    );
+    expect(body.data).toMatchObject([{ severity: "page" }]);
+    const text = JSON.stringify((await lab.api.call("GET", "/detections")).body);
+    expect(text).not.toContain(bait.key);
+  });
+});
+
 const PAGES = [
   "",
   "on-call",
   "alerts",
+  "detections",
   "usage",
   "usage?groupBy=key",
   "requests",
@@ -337,6 +385,7 @@ describe("every page of these", () => {
       "": "usage:read",
       "on-call": "usage:read",
       alerts: "alerts:read",
+      detections: "alerts:read",
       usage: "usage:read",
       requests: "usage:read",
       audit: "audit:read",

@@ -38,6 +38,7 @@ export function openControl(changes: Partial<ControlDependencies> = {}) {
     env: {
       KEY_REGISTRY: env.KEY_REGISTRY,
       ALERT_CENTER: env.ALERT_CENTER,
+      WATCH: env.WATCH,
       CONTROL_RATE: env.CONTROL_RATE,
       LATCHKEY_ROOT_TOKEN: ROOT,
     },

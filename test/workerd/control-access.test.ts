@@ -95,6 +95,7 @@ describe("callers", () => {
         env: {
           KEY_REGISTRY: env.KEY_REGISTRY,
           ALERT_CENTER: env.ALERT_CENTER,
+          WATCH: env.WATCH,
           CONTROL_RATE: env.CONTROL_RATE,
           LATCHKEY_ROOT_TOKEN: token,
         },
@@ -117,6 +118,7 @@ describe("callers", () => {
       env: {
         KEY_REGISTRY: env.KEY_REGISTRY,
         ALERT_CENTER: env.ALERT_CENTER,
+        WATCH: env.WATCH,
         CONTROL_RATE: { limit },
         LATCHKEY_ROOT_TOKEN: ROOT,
       },
@@ -136,6 +138,7 @@ describe("callers", () => {
       env: {
         KEY_REGISTRY: env.KEY_REGISTRY,
         ALERT_CENTER: env.ALERT_CENTER,
+        WATCH: env.WATCH,
         CONTROL_RATE: broken,
         LATCHKEY_ROOT_TOKEN: ROOT,
       },

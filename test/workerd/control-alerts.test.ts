@@ -243,6 +243,7 @@ test("an alert center that cannot be reached is 503, and a write says that it ma
     env: {
       KEY_REGISTRY: env.KEY_REGISTRY,
       ALERT_CENTER: broken,
+      WATCH: env.WATCH,
       CONTROL_RATE: env.CONTROL_RATE,
       LATCHKEY_ROOT_TOKEN: `lkroot_${"t".repeat(43)}`,
     },

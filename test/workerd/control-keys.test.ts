@@ -74,6 +74,7 @@ describe("issuing", () => {
       env: {
         KEY_REGISTRY: broken as never,
         ALERT_CENTER: env.ALERT_CENTER,
+        WATCH: env.WATCH,
         CONTROL_RATE: env.CONTROL_RATE,
         LATCHKEY_ROOT_TOKEN: ROOT,
       },
@@ -266,6 +267,7 @@ describe("ending", () => {
         env: {
           KEY_REGISTRY: registry as never,
           ALERT_CENTER: env.ALERT_CENTER,
+          WATCH: env.WATCH,
           CONTROL_RATE: env.CONTROL_RATE,
           LATCHKEY_ROOT_TOKEN: ROOT,
         },

@@ -26,7 +26,7 @@ const LENGTHS: readonly (readonly [hours: string, text: string])[] = [
   ["168", "1 week"],
 ];
 
-const SEVERITY_TONE: Readonly<Record<Severity, Tone>> = { page: "bad", ticket: "warn", notice: "info" };
+export const SEVERITY_TONE: Readonly<Record<Severity, Tone>> = { page: "bad", ticket: "warn", notice: "info" };
 const STATE_TONE: Readonly<Record<AlertView["state"], Tone>> = {
   firing: "bad",
   acknowledged: "warn",

@@ -47,6 +47,7 @@ const PLACES: readonly (readonly [group: string, places: readonly Place[]])[] = 
       { name: "Overview", path: "", icon: "overview" },
       { name: "On call", path: "on-call", icon: "on-call" },
       { name: "Alerts", path: "alerts", icon: "alerts" },
+      { name: "Detections", path: "detections", icon: "detections" },
     ],
   ],
   [
