@@ -309,7 +309,8 @@ describe("each refusal that can be had from outside is explained", () => {
     },
   ];
 
-  test.each(CASES)("$code, at $at", async ({ code, at, says, path = "/anything", ask, whose }) => {
+  // Side by side: each waits some seconds for what is kept of its request.
+  test.concurrent.each(CASES)("$code, at $at", async ({ code, at, says, path = "/anything", ask, whose }) => {
     const asked = await ask();
     const told = await lab.ask(path, asked);
     const requestId = told.headers["x-request-id"] ?? "";
