@@ -6,6 +6,7 @@ import { helpOn, overview } from "./help.mjs";
 import { importKeys } from "./import.mjs";
 import { KEY_COMMANDS } from "./keys.mjs";
 import { OTHER_COMMANDS } from "./other-commands.mjs";
+import { DETECTION_COMMANDS } from "./detections.mjs";
 import { REQUEST_COMMANDS } from "./requests.mjs";
 import { SIGNING_KEY_COMMANDS } from "./signing-keys.mjs";
 import { readSettings } from "./settings.mjs";
@@ -19,6 +20,7 @@ const COMMANDS = [
   importKeys,
   ...OTHER_COMMANDS,
   ...REQUEST_COMMANDS,
+  ...DETECTION_COMMANDS,
   ...ALERT_COMMANDS,
   ...SIGNING_KEY_COMMANDS,
 ];

@@ -8,6 +8,7 @@ import type {
   Page,
   RegistryStatus,
 } from "../../durable-objects/key-registry/api.ts";
+import type { FindingFilter } from "../../durable-objects/watch/api.ts";
 import type { Severity } from "../alerts/kinds.ts";
 import { addSilence, endSilence, listSilences } from "../control/alert-silences.ts";
 import { acknowledgeAlert, listAlerts, readAlert, resolveAlert } from "../control/alerts.ts";
@@ -212,9 +213,7 @@ export class ControlCalls {
     return this.run(to === "acknowledge" ? acknowledgeAlert : resolveAlert, { id });
   }
 
-  listDetections(
-    filter: Readonly<Record<"kind" | "severity" | "owner" | "subject", string | undefined>> & Paging,
-  ): Promise<Outcome<Page<FindingView>>> {
+  listDetections(filter: Filter<FindingFilter> & Paging): Promise<Outcome<Page<FindingView>>> {
     return this.run(listDetections, { query: { ...filter } });
   }
 

@@ -23,10 +23,15 @@ export function sentenceOf(finding: Finding): string {
     case "idle_key_woke":
       return `${of("requests")} requests after ${of("silentDays")} silent days, ${of("fromKnownNetworks")} of them from networks where it was used before; its longest silence before was ${of("longestSilentDaysBefore")} days.`;
     case "live_key_in_test":
-      return `A live key was used ${of("requests")} times where only test keys belong.`;
+      return `A live key was used ${times(finding)} where only test keys belong.`;
     case "canary_used":
-      return `A key that nobody has a reason to use was used ${of("requests")} times${place === "" ? "" : `, from ${place}`}.`;
+      return `A key that nobody has a reason to use was used ${times(finding)}${place === "" ? "" : `, from ${place}`}.`;
   }
+}
+
+function times({ evidence }: Finding): string {
+  const requests = evidence["requests"] ?? 0;
+  return requests === 1 ? "once" : `${amount(requests)} times`;
 }
 
 function placeText({ place }: Finding): string {

@@ -332,7 +332,7 @@ describe("detections", () => {
     expect(Number(refused)).toBeGreaterThanOrEqual(TRIED);
     await root.open("detections?owner=bait");
     expect(await root.page.locator("tbody tr").count()).toBe(1);
-    expect(await root.page.textContent("tbody tr")).toContain("A key that nobody has a reason to use was used 1 times");
+    expect(await root.page.textContent("tbody tr")).toContain("A key that nobody has a reason to use was used once");
     await root.page.click("tbody a.key-link");
     await root.page.waitForSelector("h1:has-text('Bait')");
     const { body } = await lab.api.call<{ data: readonly { readonly severity: string }[] }>(

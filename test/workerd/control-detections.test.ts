@@ -81,7 +81,7 @@ describe("GET /detections", () => {
         firstSeenAt: "2035-01-01T00:01:00.000Z",
       },
     });
-    expect(one.body["summary"]).toContain("used 1 times");
+    expect(one.body["summary"]).toContain("used once");
     expect((await control.call("GET", `/detections/${id}`, { workspace: "other" })).status).toBe(404);
     expect((await control.call("GET", "/detections", { workspace: "other" })).body["data"]).toEqual([]);
     expect((await control.call("GET", "/detections/det_0")).status).toBe(404);

@@ -64,7 +64,7 @@ export async function detectionsPage(context: PageContext): Promise<Response> {
   );
 }
 
-function FindingTable({ findings, now }: { readonly findings: readonly FindingView[]; readonly now: number }) {
+export function FindingTable({ findings, now }: { readonly findings: readonly FindingView[]; readonly now: number }) {
   return (
     <Scroll name="Detections">
       <table class="table">
@@ -77,13 +77,13 @@ function FindingTable({ findings, now }: { readonly findings: readonly FindingVi
               Owner
             </th>
             <th scope="col" class="wide-only">
-              Since
+              First seen
             </th>
             <th scope="col">Last seen</th>
           </tr>
         </thead>
         <tbody>
-          {findings.map(({ id, kind, severity, subject, owner, summary, since, lastSeenAt }) => (
+          {findings.map(({ id, kind, severity, subject, owner, summary, since, firstSeenAt, lastSeenAt }) => (
             <tr id={id}>
               <th scope="row">
                 <a class="key-link" href={evidenceUrl(subject, since, lastSeenAt)}>
@@ -105,7 +105,7 @@ function FindingTable({ findings, now }: { readonly findings: readonly FindingVi
                 )}
               </td>
               <td class="wide-only">
-                <Time at={since} now={now} />
+                <Time at={firstSeenAt} now={now} />
               </td>
               <td>
                 <Time at={lastSeenAt} now={now} />

@@ -22,6 +22,7 @@ import {
   StatusBadge,
   Time,
 } from "../view/parts.tsx";
+import { FindingTable } from "./detections.tsx";
 import { RequestsChart } from "./overview.tsx";
 import { problemAnswer } from "./problem.tsx";
 
@@ -29,6 +30,7 @@ import { problemAnswer } from "./problem.tsx";
 
 const LINEAGE_LIMIT = 200;
 const AUDIT_ROWS = 20;
+const FINDING_ROWS = 5;
 
 export async function keyPage(context: PageContext, id: string): Promise<Response> {
   const { calls, url, now, request } = context;
@@ -37,11 +39,12 @@ export async function keyPage(context: PageContext, id: string): Promise<Respons
   const record = found.value;
   const range = readTimeRange(url.searchParams, now);
   const asked = { ...usageRange(range), key: id };
-  const [usage, byCode, limits, lineage, audit] = await Promise.all([
+  const [usage, byCode, limits, lineage, findings, audit] = await Promise.all([
     calls.readUsage({ ...asked, distributions: "true" }),
     calls.readUsage({ ...asked, granularity: "day", groupBy: "code" }),
     limitsOf(context, record),
     lineageOf(context, record),
+    calls.listDetections({ subject: id, limit: FINDING_ROWS }),
     calls.listAudit({ subject: id, limit: AUDIT_ROWS }),
   ]);
   return await htmlAnswer(
@@ -112,6 +115,22 @@ export async function keyPage(context: PageContext, id: string): Promise<Respons
           action={<a href={pageUrl("usage", { key: id, groupBy: "code", ...rangeParameters(range) })}>More</a>}
         >
           <Show of={byCode}>{({ series }) => <Outcomes rows={sumBy(series, "code")} id={id} range={range} />}</Show>
+        </Panel>
+        <Panel
+          title="Detections"
+          wide
+          note="What was not like this key, in the last 90 days"
+          action={<a href={pageUrl("detections", { subject: id })}>More</a>}
+        >
+          <Show of={findings}>
+            {({ data }) =>
+              data.length === 0 ? (
+                <Empty title="Nothing found">What compares with a key's past is silent for its first weeks.</Empty>
+              ) : (
+                <FindingTable findings={data} now={now} />
+              )
+            }
+          </Show>
         </Panel>
         <Panel title="Record" wide>
           <Facts record={record} now={now} />
