@@ -28,8 +28,6 @@ async function drainRegistries(env: ReconcileEnv): Promise<void> {
 }
 
 async function reportAlerts(env: Env, config: Pick<GatewayConfig, "alerts" | "plans">): Promise<void> {
-  // First: what follows takes its time when something is down.
-  await attempt("outage", () => reportOutage(env, config.alerts));
   for (const workspace of await listedWorkspaces(env)) {
     await attempt("alerts", () => reportWorkspace(env, workspace, config.alerts));
     await attempt("near limits", () => reportLimits(env, workspace, config.plans ?? {}, systemNow()));

@@ -51,6 +51,19 @@ test("the cron delivers what was left undelivered by a registry whose alarm was 
   expect(edge.meter.size).toBe(1);
 });
 
+test("the cron asks once a minute whether keys can be checked", async () => {
+  const asked: string[] = [];
+  const watched = new Proxy(env, {
+    get(real, name) {
+      // Of what the cron does only that look asks the queue.
+      if (name === "USAGE") asked.push(name);
+      return Reflect.get(real, name);
+    },
+  });
+  await worker.scheduled(createScheduledController({ scheduledTime: new Date(), cron: "* * * * *" }), watched);
+  expect(asked).toHaveLength(1);
+});
+
 test("once an hour is over, the cron compares meters and ledger: 0 for the Worker's own traffic, and not 0 for an event that no meter knows", async () => {
   vi.spyOn(globalThis, "fetch").mockImplementation(() => Promise.resolve(new Response("hello")));
   vi.useFakeTimers({ toFake: ["Date"], now: START });
