@@ -79,7 +79,15 @@ describe("an Elasticsearch answer", () => {
 
   test("that does not speak of exactly these events is not believed", () => {
     const swapped = EVENTS.toReversed();
-    for (const answer of [null, "", {}, { items: {} }, itemsOf(201), { items: [1, 2, 3, 4, 5] }]) {
+    for (const answer of [
+      null,
+      "",
+      {},
+      { items: {} },
+      itemsOf(201),
+      itemsOf(201, 201, 201, 201, 201, 201),
+      { items: [1, 2, 3, 4, 5] },
+    ]) {
       expect(readBulkAnswer(answer, EVENTS).ok).toBe(false);
     }
     expect(readBulkAnswer(itemsOf(201, 201, 201, 201, 201), swapped).ok).toBe(false);
