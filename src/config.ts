@@ -3,6 +3,7 @@ import type { AdminScope } from "./keys/admin-scopes.ts";
 import type { Environment, Policy } from "./keys/record.ts";
 import type { DetectionPolicy } from "./detection/policy.ts";
 import type { Limit } from "./limits/limit.ts";
+import type { Sinks } from "./sinks/config.ts";
 import type { Retention } from "./usage/retention.ts";
 
 /** What a deployment fronts, as written in `gateway.config.ts`. Reviewed like code; compiled by `gateway/routes.ts`. */
@@ -41,6 +42,8 @@ export interface GatewayConfig {
   readonly pricing?: PricingConfig;
   /** Who is told when something is wrong, and where. Without it there is the list of alerts alone. */
   readonly alerts?: AlertsConfig;
+  /** Who is given the events themselves, by name: `docs/sinks.md`. Default nobody. */
+  readonly sinks?: Sinks;
   /** Pages for people at `/_latchkey/`; `false`: none. Default: sign-in by an admin key or the root token. */
   readonly dashboard?: false | DashboardConfig;
   /** What owners may do by themselves, on the page that `POST /owners/{id}/portal-sessions` opens. Default: look, and rotate. */

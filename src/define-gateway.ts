@@ -13,6 +13,8 @@ import { deliverTo } from "./request-log/deliver.ts";
 import { requestLogOf } from "./request-log/policy.ts";
 import { RootToken } from "./platform/root-token.ts";
 import { ok, err, type Result } from "./result.ts";
+import { consumeSinks, isSinkQueue } from "./sinks/consumer.ts";
+import { forwardTo } from "./sinks/forward.ts";
 import { consumeUsage } from "./usage/consumer.ts";
 import { ipSaltFrom } from "./usage/privacy.ts";
 import { DEFAULT_RETENTION } from "./usage/retention.ts";
@@ -42,10 +44,12 @@ export function defineGateway(config: GatewayConfig) {
       return answering;
     },
     async queue(batch, env): Promise<void> {
+      if (isSinkQueue(batch.queue)) return await consumeSinks(batch, config.sinks, env);
       const policy = requestLogOf(config);
       await consumeUsage(batch, env, {
         retention: { ...DEFAULT_RETENTION, ...config.usage?.retention },
         deliverRequests: policy === null ? null : deliverTo(env.REQUEST_LOG, policy),
+        forwardEvents: forwardTo(config.sinks, env),
         onCounted: (workspace, events) => tellWatch(env.WATCH, workspace, events, watchPolicyOf(config)),
       });
     },

@@ -30,6 +30,9 @@ export interface EdgesOptions {
   readonly storageUnder?: string;
   /** Another main module than `faulty-worker.ts`, for every Worker. It is built on top of that one. */
   readonly entry?: string;
+  /** Queues by their binding, all but those that end in `-dead` consumed by `home`; and buckets, each of its binding's name. */
+  readonly queues?: Readonly<Record<string, string>>;
+  readonly buckets?: readonly string[];
 }
 
 /** One Worker: `home` or an edge. */
@@ -71,6 +74,8 @@ export interface Edges {
   readonly kv: KeptKv;
   /** Puts a message on the usage queue as it stands. */
   readonly enqueue: (message: unknown) => Promise<void>;
+  /** What a bucket holds, by name. */
+  readonly objects: (bucket: string) => Promise<ReadonlyMap<string, Uint8Array>>;
   /** Messages that reached the dead-letter queue. */
   readonly deadLetters: () => Promise<readonly unknown[]>;
   /** Fires the cron trigger of `home` once. */
@@ -121,6 +126,8 @@ interface Plan {
   readonly variables: Readonly<Record<string, string>>;
   /** Over those of wrangler.toml. */
   readonly consumer: { readonly maxRetries?: number; readonly maxBatchTimeout?: number };
+  readonly queues: Readonly<Record<string, string>>;
+  readonly buckets: readonly string[];
 }
 
 async function planOptions({
@@ -129,6 +136,8 @@ async function planOptions({
   names,
   variables,
   consumer,
+  queues,
+  buckets,
 }: Plan): Promise<ConstructorParameters<typeof Miniflare>[0]> {
   const { config, workerOptions } = readWorkerOptions(storage);
   const contents = await readFile(bundle.main, "utf8");
@@ -136,7 +145,15 @@ async function planOptions({
   const objects = workerOptions["durableObjects"] as Readonly<
     Record<string, { className: string; useSQLite: boolean }>
   >;
-  const consumers = workerOptions["queueConsumers"] as Readonly<Record<string, { deadLetterQueue: string }>>;
+  const shipped = workerOptions["queueConsumers"] as Readonly<Record<string, { deadLetterQueue: string }>>;
+  const producers = workerOptions["queueProducers"] as Readonly<Record<string, { queueName: string }>>;
+  const living = Object.values(queues).filter((queue) => !queue.endsWith("-dead"));
+  const consumers = {
+    ...shipped,
+    ...Object.fromEntries(
+      living.map((queue) => [queue, { maxBatchTimeout: 0, maxRetries: 100, deadLetterQueue: `${queue}-dead` }]),
+    ),
+  };
   const shared: V4WorkerOptions = {
     ...workerOptions,
     rootPath: bundle.directory,
@@ -165,6 +182,11 @@ async function planOptions({
       {
         ...shared,
         name: HOME,
+        queueProducers: {
+          ...producers,
+          ...Object.fromEntries(Object.entries(queues).map(([binding, queueName]) => [binding, { queueName }])),
+        },
+        r2Buckets: Object.fromEntries(buckets.map((name) => [name, name.toLowerCase()])),
         queueConsumers: Object.fromEntries(
           Object.entries(consumers).map(([queue, configured]) => [queue, { ...configured, ...consumer }]),
         ),
@@ -211,6 +233,15 @@ function makeEdge(name: string, rootToken: string, urls: ReadonlyMap<string, str
   };
 }
 
+async function readBucket(miniflare: Miniflare, binding: string): Promise<ReadonlyMap<string, Uint8Array>> {
+  const bucket = await miniflare.getR2Bucket(binding, HOME);
+  const found = new Map<string, Uint8Array>();
+  for (const { key } of (await bucket.list()).objects) {
+    found.set(key, new Uint8Array((await (await bucket.get(key))?.arrayBuffer()) ?? []));
+  }
+  return found;
+}
+
 /** Starts `count` edges and their home. `stop` ends all and removes what was stored. */
 export async function startEdges(options: EdgesOptions): Promise<Edges> {
   const bundle = await buildOnce(options.entry ?? FAULTY_WORKER);
@@ -225,6 +256,8 @@ export async function startEdges(options: EdgesOptions): Promise<Edges> {
     bundle,
     storage,
     names,
+    queues: options.queues ?? {},
+    buckets: options.buckets ?? [],
     consumer: {
       ...(options.maxRetries === undefined ? {} : { maxRetries: options.maxRetries }),
       ...(options.maxBatchTimeout === undefined ? {} : { maxBatchTimeout: options.maxBatchTimeout }),
@@ -262,6 +295,7 @@ export async function startEdges(options: EdgesOptions): Promise<Edges> {
       keys: async () => (await (await kv()).list()).keys.map(({ name }) => name),
     },
     enqueue: async (message) => void (await (await miniflare.getQueueProducer("USAGE", HOME)).send(message)),
+    objects: (bucket) => readBucket(miniflare, bucket),
     deadLetters: async () => (await (await fetch(urls.get(DEAD_LETTERS) ?? "")).json()) as unknown[], // see DEAD_LETTER_WORKER
     runScheduled: async () => void (await (await miniflare.getWorker(HOME)).scheduled({ cron: "* * * * *" })),
     evict: (className, name) => miniflare.unsafeEvictDurableObject(HOME, className, { name }),

@@ -12,23 +12,28 @@ const LOCAL_NAMES = /(?:^|\.)(?:localhost|local|internal|localdomain|lan|home|co
 /** A public name has two labels or more. */
 const PUBLIC_NAME = /^(?=.{4,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$/;
 const LOOPBACK_NAMES: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
-/** Those on which receivers listen; never 22, 25, 6379 and the like. */
-const ALLOWED_PORTS: ReadonlySet<string> = new Set(["", "443", "8443"]);
+/** Those on which receivers of alerts listen; never 22, 25, 6379 and the like. */
+const ALERT_PORTS: ReadonlySet<string> = new Set(["", "443", "8443"]);
 const MAX_URL_CHARACTERS = 2_048;
 
 /**
  * The URL, or what is wrong with it, without repeating it: such URLs are secrets.
  *
  * @param allowLoopback for local running: this machine by name or address, http too, on any port.
+ * @param ports as `URL.port` says them; `""` is 443.
  */
-export function checkTarget(text: string, allowLoopback: boolean): Result<URL, string> {
+export function checkTarget(
+  text: string,
+  allowLoopback: boolean,
+  ports: ReadonlySet<string> = ALERT_PORTS,
+): Result<URL, string> {
   if (text.length > MAX_URL_CHARACTERS || /[^!-~]/.test(text) || !URL.canParse(text)) return err("is not a URL");
   const url = new URL(text);
   if (url.username !== "" || url.password !== "") return err("must not have a user name or password");
   if (url.hash !== "") return err("must not have a fragment");
   if (allowLoopback && LOOPBACK_NAMES.has(url.hostname) && /^https?:$/.test(url.protocol)) return ok(url);
   if (url.protocol !== "https:") return err("must be https");
-  if (!ALLOWED_PORTS.has(url.port)) return err("must have port 443 or 8443");
+  if (!ports.has(url.port)) return err(`must have port ${[...ports].filter((port) => port !== "").join(" or ")}`);
   const fault = findHostFault(url.hostname.replace(/\.$/, ""));
   return fault === null ? ok(url) : err(fault);
 }

@@ -14,6 +14,7 @@ import { checkDashboard, checkSelfService } from "./config-check-dashboard.ts";
 import { checkDetection } from "./config-check-detection.ts";
 import { checkLimits } from "./config-check-limits.ts";
 import { checkAudiences, checkTokens } from "./config-check-tokens.ts";
+import { checkSinks } from "./config-check-sinks.ts";
 import { checkPricing, checkUsage } from "./config-check-usage.ts";
 import { checkUpstream } from "./config-check-upstream.ts";
 import { Findings } from "./config-findings.ts";
@@ -43,6 +44,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
     "usage",
     "pricing",
     "alerts",
+    "sinks",
     "detection",
     "dashboard",
     "selfService",
@@ -73,6 +75,7 @@ export function checkConfig(config: GatewayConfig, env: Readonly<Record<string, 
   if (fields["pricing"] !== undefined) checkPricing(findings, fields["pricing"], planNames);
   if (fields["alerts"] !== undefined) checkAlerts(findings, fields["alerts"]);
   if (fields["detection"] !== undefined) checkDetection(findings, fields["detection"], planNames);
+  checkSinks(findings, fields["sinks"], env);
   return findings.errors;
 }
 

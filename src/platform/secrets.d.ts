@@ -10,4 +10,6 @@ interface __BaseEnv_Env {
   readonly LATCHKEY_TOKEN_SECRET_PREVIOUS?: string;
   /** `true`: channels for alerts may be on this machine, by http too. For local running and tests alone. */
   readonly LATCHKEY_ALERTS_TO_LOOPBACK?: string;
+  /** `true`: the same for sinks. */
+  readonly LATCHKEY_SINKS_TO_LOOPBACK?: string;
 }

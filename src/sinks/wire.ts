@@ -66,11 +66,14 @@ function rfc3339(ms: number): string {
 export interface BulkOutcome {
   /** Written now, or before (409). */
   readonly delivered: readonly UsageEvent[];
-  /** Refused for now (429 or 5xx). */
+  /** Refused for now: too much, too slow, no index, no right to write, a block. */
   readonly retry: readonly UsageEvent[];
   /** Refused for good; `reason` is the error's type alone, for its text can repeat the document. */
   readonly refused: readonly { readonly event: UsageEvent; readonly status: number; readonly reason: string }[];
 }
+
+/** Of the index, the credential or the cluster (a full disk blocks with 403 or 429), and not of the document. */
+const HEALING: ReadonlySet<number> = new Set([401, 403, 404, 408, 429]);
 
 /** @param answer the parsed JSON of a 200. Items stand in the order of the actions, and each names its `_id`: both are checked. */
 export function readBulkAnswer(answer: unknown, events: readonly UsageEvent[]): Result<BulkOutcome, string> {
@@ -86,7 +89,7 @@ export function readBulkAnswer(answer: unknown, events: readonly UsageEvent[]): 
     if (typeof status !== "number" || field(item, "_id") !== event.id)
       return err("an item of the answer is of another event");
     if ((status >= 200 && status < 300) || status === 409) delivered.push(event);
-    else if (status === 429 || status >= 500) retry.push(event);
+    else if (HEALING.has(status) || status >= 500) retry.push(event);
     else refused.push({ event, status, reason: errorType(item) });
   }
   return ok({ delivered, retry, refused });

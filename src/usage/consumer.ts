@@ -11,6 +11,7 @@ import {
 import { now as systemNow, within } from "../platform/clock.ts";
 import { logError } from "../platform/log.ts";
 import type { DeliverRequests } from "../request-log/deliver.ts";
+import type { ForwardEvents } from "../sinks/forward.ts";
 import type { UsageBatch, UsageEvent } from "./event.ts";
 import { parseBatch } from "./parse-batch.ts";
 import { DEFAULT_RETENTION, type Retention } from "./retention.ts";
@@ -29,6 +30,8 @@ export interface ConsumerPolicy {
   readonly retention: Retention;
   /** Where kept requests go; `null`: they are left away. */
   readonly deliverRequests: DeliverRequests | null;
+  /** Takes all events to the sinks' queues; `null`: there is no sink. */
+  readonly forwardEvents: ForwardEvents | null;
   /** Told of each event once it is counted, and once alone; never rejects. */
   readonly onCounted: (workspace: string, events: readonly UsageEvent[]) => Promise<void>;
 }
@@ -36,6 +39,7 @@ export interface ConsumerPolicy {
 export const DEFAULT_POLICY: ConsumerPolicy = {
   retention: DEFAULT_RETENTION,
   deliverRequests: null,
+  forwardEvents: null,
   onCounted: async () => undefined,
 };
 
@@ -82,6 +86,7 @@ export async function consumeUsage(
   const [counted] = await Promise.all([
     Promise.all(Array.from(deliveries.values(), (delivery) => deliver(delivery, policy, env))),
     policy.deliverRequests === null ? null : deliverKept(entries, policy.deliverRequests),
+    policy.forwardEvents === null ? null : forwardAll(entries, policy.forwardEvents),
   ]);
   for (const { message, failed } of entries) {
     if (failed) message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
@@ -123,6 +128,12 @@ async function deliverKept(entries: readonly Entry[], deliverRequests: DeliverRe
   for (const entry of due) {
     if (failed.has(entry.batch.batchId) && entry.message.attempts < REQUEST_LOG_ATTEMPTS) entry.failed = true;
   }
+}
+
+/** Before the message is acknowledged, and all of it whenever it comes: what one attempt counted may not be in the queues of sinks yet. */
+async function forwardAll(entries: readonly Entry[], forwardEvents: ForwardEvents): Promise<void> {
+  const failed = await forwardEvents(entries.map(({ batch }) => batch));
+  for (const entry of entries) if (failed.has(entry.batch.batchId)) entry.failed = true;
 }
 
 interface Counted {

@@ -36,7 +36,7 @@ export function parseBatch(body: unknown, now: number): Result<UsageBatch, Batch
   if (!isObject(body)) return err("batch_invalid");
   if (body["v"] !== 1) return err("version_unknown");
   const { batchId, events } = body;
-  if (typeof batchId !== "string" || !BATCH_ID.test(batchId)) return err("batch_invalid");
+  if (!isBatchId(batchId)) return err("batch_invalid");
   if (!Array.isArray(events) || events.length === 0 || events.length > MAX_BATCH_EVENTS) return err("batch_invalid");
   if (batchId >= idFloor(BATCH_ID_PREFIX, now + MAX_AHEAD_MS)) return err("batch_invalid");
   if (isForgotten(batchId, now)) return err("batch_forgotten");
@@ -54,12 +54,16 @@ export function parseBatch(body: unknown, now: number): Result<UsageBatch, Batch
   });
 }
 
+export function isBatchId(value: unknown): value is string {
+  return typeof value === "string" && BATCH_ID.test(value);
+}
+
 /** Whether the ledger may have let go of the batch's id: then it must not be counted, for it may have been counted before. */
 export function isForgotten(batchId: string, now: number): boolean {
   return batchId < idFloor(BATCH_ID_PREFIX, Math.max(0, now - BATCH_MEMORY_DAYS * DAY_MS));
 }
 
-function isUsageEvent(value: unknown): value is UsageEvent {
+export function isUsageEvent(value: unknown): value is UsageEvent {
   if (!isObject(value)) return false;
   return (
     isText(value["id"], MAX_ID_CHARACTERS) &&

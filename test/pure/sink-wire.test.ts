@@ -73,6 +73,11 @@ describe("an Elasticsearch answer", () => {
     });
   });
 
+  test("that blocks, or knows no index, asks for the events again", () => {
+    const read = readBulkAnswer(itemsOf(401, 403, 404, 408, 502), EVENTS);
+    expect(read.ok && read.value.retry).toEqual(EVENTS);
+  });
+
   test("never has its error text repeated", () => {
     expect(JSON.stringify(readBulkAnswer(itemsOf(400, 400, 400, 400, 400), EVENTS))).not.toContain("secret text");
   });

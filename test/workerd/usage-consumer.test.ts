@@ -3,7 +3,9 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
 import type { UsageLedgerApi } from "../../durable-objects/usage-ledger/api.ts";
 import { ledgerByName, queryUsage } from "../../durable-objects/usage-ledger/client.ts";
-import { consumeUsage, reportPendingUses } from "../../src/usage/consumer.ts";
+import type { ForwardEvents } from "../../src/sinks/forward.ts";
+import { cutForSink } from "../../src/sinks/message.ts";
+import { type ConsumerPolicy, consumeUsage, DEFAULT_POLICY, reportPendingUses } from "../../src/usage/consumer.ts";
 import type { UsageBatch, UsageEvent } from "../../src/usage/event.ts";
 import { readUsageQuery } from "../../src/usage/query.ts";
 import { createSend } from "../../src/usage/send.ts";
@@ -44,13 +46,18 @@ function newWorld() {
   };
 }
 
-async function consume(consumerEnv: Parameters<typeof consumeUsage>[1], bodies: readonly unknown[], attempts = 1) {
+async function consume(
+  consumerEnv: Parameters<typeof consumeUsage>[1],
+  bodies: readonly unknown[],
+  attempts = 1,
+  policy: ConsumerPolicy = DEFAULT_POLICY,
+) {
   const messages = bodies.map((body, index) => ({ id: `m${index}`, timestamp: new Date(), attempts, body }));
   const batch = createMessageBatch("latchkey-usage", messages);
   // The fixture does not keep the delays.
   const retries = batch.messages.map((message) => vi.spyOn(message, "retry"));
   const ctx = createExecutionContext();
-  await consumeUsage(batch, consumerEnv);
+  await consumeUsage(batch, consumerEnv, policy);
   const delays = retries.flatMap((retry) => retry.mock.calls.map(([options]) => options?.delaySeconds));
   return { ...(await getQueueResult(batch, ctx)), delays };
 }
@@ -130,6 +137,39 @@ describe("the usage consumer", () => {
     // When it is back, the part that was counted is not counted again.
     await consume(up.consumerEnv, [shared]);
     expect([await up.total(), await down.total()]).toEqual([2, 1]);
+    log.mockRestore();
+  });
+
+  test("a sink's queue that is down makes the message come again, whole, and what is billed is counted once meanwhile", async () => {
+    const world = newWorld();
+    const forwarded: string[] = [];
+    let isDown = true;
+    const forwardEvents: ForwardEvents = async (batches) => {
+      forwarded.push(...batches.flatMap(({ events }) => events.map(({ id }) => id)));
+      return new Set(isDown ? batches.slice(0, 1).map(({ batchId }) => batchId) : []);
+    };
+    const policy = { ...DEFAULT_POLICY, forwardEvents };
+    const [first, second] = [batchOf(world.event(), world.event()), batchOf(world.event())];
+    const down = await consume(world.consumerEnv, [first, second], 1, policy);
+    expect([down.retryMessages.map(({ msgId }) => msgId), down.explicitAcks]).toEqual([["m0"], ["m1"]]);
+    isDown = false;
+    expect((await consume(world.consumerEnv, [first], 2, policy)).explicitAcks).toEqual(["m0"]);
+    expect(await world.total()).toBe(3);
+    const ids = first.events.map(({ id }) => id);
+    expect(forwarded).toEqual([...ids, ...second.events.map(({ id }) => id), ...ids]);
+  });
+
+  test("a sink's message that comes by the usage queue is not counted", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const world = newWorld();
+    const cut = cutForSink("logs", { workspaces: "*" }, batchOf(world.event()));
+    expect(cut).toHaveLength(1);
+    const result = await consume(
+      world.consumerEnv,
+      cut.map(({ message }) => message),
+    );
+    expect(result.explicitAcks).toEqual([]);
+    expect(await world.total()).toBe(0);
     log.mockRestore();
   });
 
