@@ -11,6 +11,7 @@ import { accessibilityFaults, startBrowser, watchedPage } from "../support/brows
 import type { Watched } from "../support/browser.ts";
 import { control } from "../support/control.ts";
 import type { IssuedKey } from "../support/control.ts";
+import { isTooWide } from "../support/dashboard-lab.ts";
 
 /** An owner's own page, as the owner and as who wants to be one; and signing in through Cloudflare Access. */
 
@@ -76,16 +77,19 @@ async function linkFor(
   );
 }
 
-async function openLink(url: string): Promise<Watched & Awaited<ReturnType<typeof watchedPage>>> {
-  const watched = await watchedPage(browser, { origin: lab.home.url });
+async function openLink(
+  url: string,
+  options: { readonly width?: number; readonly theme?: "light" | "dark" } = {},
+): Promise<Watched & Awaited<ReturnType<typeof watchedPage>>> {
+  const watched = await watchedPage(browser, { origin: lab.home.url, ...options });
   await watched.page.goto(url);
   await watched.page.click("text=Continue");
   return watched;
 }
 
-async function ownerPage(owner: string): ReturnType<typeof openLink> {
+async function ownerPage(owner: string, options: Parameters<typeof openLink>[1] = {}): ReturnType<typeof openLink> {
   const { body } = await linkFor(owner);
-  return await openLink(body.url);
+  return await openLink(body.url, options);
 }
 
 async function call(key: string): Promise<number> {
@@ -217,6 +221,26 @@ describe("an owner's own page", () => {
     expect(visitor.complaints).toEqual([]);
     await visitor.context.close();
   });
+
+  test.each([
+    ["light", 1_280],
+    ["dark", 1_280],
+    ["light", 360],
+    ["dark", 360],
+  ] as const)(
+    "every page of it has no fault that axe finds and fits its window: %s, %i pixels",
+    async (theme, width) => {
+      const visitor = await ownerPage("globex", { theme, width });
+      await visitor.page.waitForSelector("h1:has-text('API keys')");
+      for (const target of ["portal", `portal/keys/${mine.id}`, "portal/keys/new", `portal/keys/${mine.id}/rotate`]) {
+        expect((await visitor.page.goto(`${lab.home.url}/_latchkey/${target}`))?.status(), target).toBe(200);
+        expect(await accessibilityFaults(visitor.page), target).toEqual([]);
+        expect(await isTooWide(visitor), target).toBe(false);
+      }
+      expect(visitor.complaints).toEqual([]);
+      await visitor.context.close();
+    },
+  );
 
   test("another owner's keys, and pages of operators, are as if they were not there", async () => {
     const visitor = await ownerPage("globex");
