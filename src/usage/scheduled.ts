@@ -8,13 +8,15 @@ import { reportLimits } from "./limit-reports.ts";
 import { reportOutage } from "./outage-report.ts";
 import type { ReconcileEnv } from "./reconcile-run.ts";
 import { listedWorkspaces, reconcileUsage } from "./reconcile-run.ts";
+import { reportSinks } from "./sink-report.ts";
 
 /** What the cron does each minute. Every part may run twice, and fails alone. */
-export async function runScheduled(env: Env, config: Pick<GatewayConfig, "alerts" | "plans">): Promise<void> {
+export async function runScheduled(env: Env, config: Pick<GatewayConfig, "alerts" | "plans" | "sinks">): Promise<void> {
   // First: what follows takes its time when something is down.
   await attempt("outage", () => reportOutage(env, config.alerts));
   await attempt("reconcile", () => reconcileUsage(env));
   await attempt("drain", () => drainRegistries(env));
+  await attempt("sinks", () => reportSinks(env, config.sinks, config.alerts));
   await attempt("alerts", () => reportAlerts(env, config));
 }
 
