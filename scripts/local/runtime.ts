@@ -20,6 +20,8 @@ export interface RuntimeOptions {
   readonly variables: Readonly<Record<string, string>>;
   /** Called with each workerd process, also one that replaces a crashed one. */
   readonly onProcess: (child: ChildProcess) => void;
+  /** `false`: the queue hands on each message at once, and does not wait for more of them. Default as wrangler.toml says. */
+  readonly queueWaits?: boolean;
 }
 
 export interface Runtime {
@@ -49,6 +51,11 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const other = config.triggers.crons?.find((cron: string) => cron !== EVERY_MINUTE);
   if (other !== undefined) throw new Error(`npm start can only fire the schedule "${EVERY_MINUTE}", not "${other}"`);
   const bundle = await options.bundle;
+  if (options.queueWaits === false) {
+    // Made by wrangler of the consumers in wrangler.toml.
+    const consumers = workerOptions["queueConsumers"] as Record<string, { maxBatchTimeout?: number }>;
+    for (const consumer of Object.values(consumers)) consumer.maxBatchTimeout = 0;
+  }
   const forget = watchWorkerd(options.onProcess);
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({

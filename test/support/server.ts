@@ -16,6 +16,8 @@ export interface ServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Default: the demo origin. */
   readonly upstream?: string;
+  /** `npm run demo` in place of `npm start`, filled with so many days; it has no demo key. */
+  readonly demo?: { readonly days: number };
 }
 
 export interface Server {
@@ -42,13 +44,14 @@ const START_TIMEOUT_MS = 60_000;
 
 function spawnStart(options: ServerOptions, state: string, rootToken: string): ChildProcess {
   const args = [
-    path.join(ROOT, "scripts/start.ts"),
+    path.join(ROOT, options.demo === undefined ? "scripts/start.ts" : "scripts/demo.ts"),
     "--port",
     String(options.port ?? 0),
     "--state",
     path.join(state, "state"),
   ];
   if (options.upstream !== undefined) args.push("--upstream", options.upstream);
+  if (options.demo !== undefined) args.push("--days", String(options.demo.days));
   const { npm_lifecycle_event: _, ...environment } = process.env; // we are not npm: it must not wait for our end
   return spawn(process.execPath, args, {
     cwd: ROOT,
@@ -102,7 +105,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     url: `http://localhost:${port}`,
     port,
     rootToken,
-    demoKey: (await readFile(path.join(state, "state/demo-key"), "utf8")).trim(),
+    demoKey: options.demo === undefined ? (await readFile(path.join(state, "state/demo-key"), "utf8")).trim() : "",
     state,
     pid,
     stop: async () => {
