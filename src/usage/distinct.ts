@@ -31,28 +31,38 @@ function digestOf(text: string): number {
 
 /** May be one of the two, which is then not changed. */
 export function mergeDistinct(one: Distinct, other: Distinct): Distinct {
-  if (one instanceof Uint8Array || other instanceof Uint8Array)
-    return mergeRegisters(registersOf(one), registersOf(other));
+  if (one instanceof Uint8Array) return mergeRegisters(one, other);
+  if (other instanceof Uint8Array) return mergeRegisters(other, one);
   const missing = other.filter((digest) => !one.includes(digest));
   if (missing.length === 0) return one;
   const all = [...one, ...missing];
   return all.length > MOST_EXACT ? registersOf(all) : all;
 }
 
-function mergeRegisters(one: Uint8Array, other: Uint8Array): Uint8Array {
-  return one.map((rank, index) => Math.max(rank, other[index] ?? 0));
+function mergeRegisters(one: Uint8Array, other: Distinct): Uint8Array {
+  const merged = one.slice();
+  if (!(other instanceof Uint8Array)) {
+    for (const digest of other) raise(merged, digest);
+    return merged;
+  }
+  for (let index = 0; index < REGISTERS; index++) {
+    const rank = other[index] ?? 0;
+    if (rank > (merged[index] ?? 0)) merged[index] = rank;
+  }
+  return merged;
 }
 
-function registersOf(distinct: Distinct): Uint8Array {
-  if (distinct instanceof Uint8Array) return distinct;
+function registersOf(digests: readonly number[]): Uint8Array {
   const registers = new Uint8Array(REGISTERS);
-  for (const digest of distinct) {
-    const index = digest >>> (32 - INDEX_BITS);
-    // Leading zeros of what is left, and one more; the bit after it bounds them where nothing is left.
-    const rank = Math.clz32((digest << INDEX_BITS) | (1 << (INDEX_BITS - 1))) + 1;
-    registers[index] = Math.max(rank, registers[index] ?? 0);
-  }
+  for (const digest of digests) raise(registers, digest);
   return registers;
+}
+
+function raise(registers: Uint8Array, digest: number): void {
+  const index = digest >>> (32 - INDEX_BITS);
+  // Leading zeros of what is left, and one more; the bit after it bounds them where nothing is left.
+  const rank = Math.clz32((digest << INDEX_BITS) | (1 << (INDEX_BITS - 1))) + 1;
+  if (rank > (registers[index] ?? 0)) registers[index] = rank;
 }
 
 export function countDistinct(distinct: Distinct): number {

@@ -8,7 +8,7 @@ import {
   unpackDistinct,
 } from "./distinct.ts";
 import type { UsageEvent } from "./event.ts";
-import { addValue, mergeSketches, quantile, type Sketch } from "./sketch.ts";
+import { addSketch, addValue, quantile, type Sketch } from "./sketch.ts";
 
 /** What sums do not tell of a set of events: how their times are spread, and from how many addresses they came. Pure. */
 export interface Distributions {
@@ -36,11 +36,18 @@ export function addEventTo(
   if (event.clientIp !== null) into.addresses = addDistinct(into.addresses, event.clientIp);
 }
 
+/** What `other` holds is not changed, and not held by `into` afterwards. */
 export function addDistributions(into: Distributions, other: Readonly<Distributions>): void {
-  into.latency = mergeSketches(into.latency, other.latency);
-  into.auth = mergeSketches(into.auth, other.auth);
-  into.upstream = mergeSketches(into.upstream, other.upstream);
+  addSketch(into.latency, other.latency);
+  addSketch(into.auth, other.auth);
+  addSketch(into.upstream, other.upstream);
   into.addresses = mergeDistinct(into.addresses, other.addresses);
+}
+
+export function copyOf(distributions: Readonly<Distributions>): Distributions {
+  const copy = noDistributions();
+  addDistributions(copy, distributions);
+  return copy;
 }
 
 export function packDistributions({ latency, auth, upstream, addresses }: Distributions): PackedDistributions {

@@ -4,6 +4,7 @@ import { err, ok } from "../result.ts";
 import { estimateUsd } from "./cost-estimate.ts";
 import {
   addDistributions,
+  copyOf,
   type DistributionFigures,
   type Distributions,
   figuresIn,
@@ -225,7 +226,7 @@ export function mergePoints(lists: Iterable<readonly UsagePoint[]>): Result<read
       const known = merged.get(name);
       if (known === undefined) {
         const { distributions: of } = point;
-        const own = of === undefined ? {} : { distributions: { ...of } };
+        const own = of === undefined ? {} : { distributions: copyOf(of) };
         merged.set(name, { ...point, sums: { ...point.sums }, ...own });
         if (merged.size > MAX_USAGE_ROWS) return tooManyPoints();
       } else {

@@ -31,25 +31,29 @@ function valueIn(bin: number): number {
   return bin === 0 ? 0 : GAMMA ** (bin - 1) * MIDDLE;
 }
 
-export function mergeSketches(one: Readonly<Sketch>, other: Readonly<Sketch>): Sketch {
-  const merged: Sketch = [];
-  let left = 0;
-  let right = 0;
-  while (left < one.length || right < other.length) {
-    const leftBin = one[left] ?? Infinity;
-    const rightBin = other[right] ?? Infinity;
-    let count = 0;
-    if (leftBin <= rightBin) {
-      count += one[left + 1] ?? 0;
-      left += 2;
-    }
-    if (rightBin <= leftBin) {
-      count += other[right + 1] ?? 0;
-      right += 2;
-    }
-    merged.push(Math.min(leftBin, rightBin), count);
+/** Adds the counts of `other` to `into`. */
+export function addSketch(into: Sketch, other: Readonly<Sketch>): void {
+  // Both are in order, so that each bin is looked for behind the one before it.
+  let from = 0;
+  for (let at = 0; at < other.length; at += 2) {
+    const bin = other[at] ?? 0;
+    const count = other[at + 1] ?? 0;
+    from = placeOf(into, bin, from);
+    if (into[from] === bin) into[from + 1] = (into[from + 1] ?? 0) + count;
+    else into.splice(from, 0, bin, count);
   }
-  return merged;
+}
+
+/** Of the first bin at or behind `from` that is not before `bin`. */
+function placeOf(sketch: Readonly<Sketch>, bin: number, from: number): number {
+  let low = from / 2;
+  let high = sketch.length / 2;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sketch[2 * middle] ?? 0) < bin) low = middle + 1;
+    else high = middle;
+  }
+  return 2 * low;
 }
 
 /** What `share` (0 to 1) of the values are not above, ms; `null` where there are none. */
