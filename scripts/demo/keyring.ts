@@ -47,7 +47,11 @@ export class Keyring {
     await inParallel(keys, async (key) => {
       const expiresAt =
         key.seed % EXPIRES_ONE_IN === 0 && key.handover === null
-          ? { expiresAt: new Date(now + (1 + (key.seed % EXPIRY_DAYS)) * DAY_MS).toISOString() }
+          ? {
+              expiresAt: new Date(
+                now + (1 + (Math.floor(key.seed / EXPIRES_ONE_IN) % EXPIRY_DAYS)) * DAY_MS,
+              ).toISOString(),
+            }
           : {};
       this.#keep(key, await this.#filler.call("POST", "/keys", { ...keyBody(key), ...expiresAt }));
     });

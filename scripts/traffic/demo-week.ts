@@ -15,7 +15,7 @@ export const DEMO_KEYS = 300;
 /** What the detectors learn from, before the week that is shown. */
 export const DEMO_WEEKS_BEFORE = 3;
 /** Units a minute that a key may be limited to. */
-export const DEMO_LIMITS = [60, 300] as const;
+export const DEMO_LIMITS = [20, 300] as const;
 
 export interface DemoWeek {
   readonly keys: readonly TrafficKey[];
@@ -70,7 +70,7 @@ export function makeDemoWeek(seed: number, until: number): DemoWeek {
     until: from + 150,
     size: 0.82,
   });
-  const failure = attack(draws, { kind: "errors", strength: "clear", since: from + 82, until: from + 84, size: 0.7 });
+  const failure = attack(draws, { kind: "errors", strength: "clear", since: from + 82, until: from + 92, size: 0.7 });
   const touch = attack(draws, { kind: "canary", strength: "modest", since: from + 151, until: from + 152, size: 3 });
   const overlap = { since: from + 132, until: until + 36 };
   const changed = new Map<TrafficKey, TrafficKey>([
@@ -109,23 +109,35 @@ export function makeDemoWeek(seed: number, until: number): DemoWeek {
   };
 }
 
-/** Most keys make hundreds of requests a day, the largest some thousands: a week of all of them is about half a million. */
+/**
+ * Customers of a small company, in its own part of the world: most keys make hundreds of requests a day, the largest some thousands, so that
+ * a week of all of them is about half a million. A backlog at four fifths of a limit would drown them.
+ */
 function asSmallCustomer(key: TrafficKey): TrafficKey {
   const perHour = Math.min(100, key.perHour * 0.007);
   const costEach = key.costEach > 1 ? DEAR_COST : 1;
   const [small, large] = DEMO_LIMITS;
-  const limitPerMinute = key.facts.limitPerMinute === null ? null : perHour * costEach > small ? large : small;
-  return { ...key, perHour, costEach, facts: { ...key.facts, limitPerMinute } };
+  const limitPerMinute = key.facts.limitPerMinute === null ? null : perHour * costEach > 10 * small ? large : small;
+  return {
+    ...key,
+    timeZone: Math.abs(key.timeZone % 3),
+    perHour,
+    costEach,
+    failuresPerHour: key.failuresPerHour * 0.2,
+    changes: key.changes.filter(({ kind }) => kind !== "backfill"),
+    facts: { ...key.facts, limitPerMinute },
+  };
 }
 
 /** A live key of servers that are busy all week, with a small limit that it does not come near. */
-function isPlain({ shape, facts, changes, perHour, costEach }: TrafficKey): boolean {
+function isPlain({ shape, facts, changes, perHour, costEach, errorShare }: TrafficKey): boolean {
   return (
     (shape === "business" || shape === "consumer") &&
     facts.environment === "live" &&
     facts.limitPerMinute === DEMO_LIMITS[0] &&
     costEach === 1 &&
     perHour > 10 &&
+    errorShare < 0.01 &&
     changes.every(({ kind }) => kind === "retries" || kind === "failures")
   );
 }
