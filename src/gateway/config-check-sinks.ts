@@ -9,6 +9,7 @@ const SINK_KEYS: Readonly<Record<SinkConfig["type"], readonly string[]>> = {
   ndjson: HTTP_KEYS,
   "cloudevents-batch": [...HTTP_KEYS, "source"],
   r2: ["bucket"],
+  "analytics-engine": ["dataset"],
 };
 
 /** Each is a queue to send to, for each usage message. */
@@ -54,6 +55,10 @@ export function checkSinks(findings: Findings, value: unknown, env: Readonly<Rec
     if (fields["type"] === "r2") {
       checkBinding(findings, `${at}.bucket`, fields["bucket"], { env, method: "put", what: "a bucket" });
     }
+    if (fields["type"] === "analytics-engine") {
+      const wanted = { env, method: "writeDataPoint", what: "a dataset" };
+      checkBinding(findings, `${at}.dataset`, fields["dataset"], wanted);
+    }
   }
 }
 
@@ -66,7 +71,7 @@ function checkSink(findings: Findings, at: string, value: unknown): Fields | nul
   const sink = findings.object(at, value, ["type", "workspaces", "queue", "deadQueue", ...SINK_KEYS[type]]);
   if (sink === null) return null;
   checkWorkspaces(findings, `${at}.workspaces`, sink["workspaces"]);
-  if (type === "r2") return sink;
+  if (type === "r2" || type === "analytics-engine") return sink;
   checkVariable(findings, `${at}.urlFromEnv`, sink["urlFromEnv"]);
   if (type === "splunk-hec" || sink["tokenFromEnv"] !== undefined) {
     checkVariable(findings, `${at}.tokenFromEnv`, sink["tokenFromEnv"]);

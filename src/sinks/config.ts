@@ -1,7 +1,7 @@
 import type { HttpForm } from "./wire.ts";
 
 /** `sinks` of `gateway.config.ts`: who is given the events themselves. Secrets stand in variables, which are named here. */
-export type SinkConfig = HttpSink | BucketSink;
+export type SinkConfig = HttpSink | BucketSink | DatasetSink;
 
 interface AnySink {
   /** Whose events it is given; `"*"` for every workspace's. Events of keys that nobody knows are `default`'s. */
@@ -28,6 +28,12 @@ export interface BucketSink extends AnySink {
   readonly type: "r2";
   /** The binding of the bucket. */
   readonly bucket: string;
+}
+
+export interface DatasetSink extends AnySink {
+  readonly type: "analytics-engine";
+  /** The binding of the dataset. */
+  readonly dataset: string;
 }
 
 export type Sinks = Readonly<Record<string, SinkConfig>>;

@@ -1,8 +1,9 @@
 import { QUEUE_RETRY_DELAY_MAX_SECONDS } from "../constants.ts";
 import { logError, logWarning } from "../platform/log.ts";
-import type { HttpSink, SinkConfig, Sinks } from "./config.ts";
+import type { DatasetSink, HttpSink, SinkConfig, Sinks } from "./config.ts";
 import { sendToQueue } from "./forward.ts";
 import { parseSinkMessage, type SinkMessage } from "./message.ts";
+import { MAX_POINTS, writePoints } from "./points.ts";
 import { type Fetch, type Posted, postEvents } from "./post.ts";
 import { storeEvents } from "./store.ts";
 
@@ -81,6 +82,7 @@ async function deliver(sink: SinkConfig, entries: readonly Entry[], delivery: De
     }
     return;
   }
+  if (sink.type === "analytics-engine") return await writeMessages(sink, entries, delivery);
   const groups = groupForRequests(entries);
   for (const [index, group] of groups.entries()) {
     const unwell = await postGroup(sink, group, delivery);
@@ -97,6 +99,28 @@ async function deliver(sink: SinkConfig, entries: readonly Entry[], delivery: De
       message.retry({ delaySeconds: Math.max(asked, retryDelaySeconds(message.attempts)) });
     }
     return;
+  }
+}
+
+/** As many as one invocation may write; the rest of a message is a message of its own, and what was not begun comes again. */
+async function writeMessages(sink: DatasetSink, entries: readonly Entry[], delivery: Delivery): Promise<void> {
+  let left = MAX_POINTS;
+  for (const { message, parsed } of entries) {
+    if (left === 0) {
+      message.retry();
+      continue;
+    }
+    try {
+      const now = { ...parsed, events: parsed.events.slice(0, left) };
+      const rest = { ...parsed, events: parsed.events.slice(left) };
+      if (rest.events.length > 0) await sendToQueue(delivery.env, sink.queue, [rest]);
+      writePoints(sink, now, delivery.env);
+      left -= now.events.length;
+      message.ack();
+    } catch (error) {
+      logError(error, { message: "a sink did not take events; they are retried", sink: delivery.name });
+      message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
+    }
   }
 }
 

@@ -2,9 +2,10 @@ import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { checkConfig } from "../../src/gateway/config-check.ts";
 import { consumeSinks } from "../../src/sinks/consumer.ts";
-import type { BucketSink, HttpSink, SinkConfig } from "../../src/sinks/config.ts";
+import type { BucketSink, DatasetSink, HttpSink, SinkConfig } from "../../src/sinks/config.ts";
 import { forwardTo } from "../../src/sinks/forward.ts";
 import { cutForSink, parseSinkMessage, type SinkMessage } from "../../src/sinks/message.ts";
+import { type DataPoint, MAX_POINTS, toDataPoint } from "../../src/sinks/points.ts";
 import { type Fetch, postEvents } from "../../src/sinks/post.ts";
 import { nameObjects, storeEvents } from "../../src/sinks/store.ts";
 import { usageBatch, usageEvent } from "../support/usage-makers.ts";
@@ -19,6 +20,7 @@ const LINES: HttpSink = {
   tokenFromEnv: "SINK_TOKEN",
 };
 const ARCHIVE: BucketSink = { type: "r2", workspaces: "*", ...QUEUES, bucket: "EVENTS" };
+const POINTS: DatasetSink = { type: "analytics-engine", workspaces: "*", ...QUEUES, dataset: "POINTS" };
 const ENV = { SINK_URL: "https://logs.example.com:8088/in", SINK_TOKEN: "token-of-the-test" };
 
 const eventAt = (time: number, workspace = "default") => usageEvent({ time, workspace });
@@ -285,6 +287,7 @@ describe("`sinks` of the configuration", () => {
     SINK: newQueue(),
     SINK_DEAD: newQueue(),
     EVENTS: { put: () => undefined },
+    POINTS: { writeDataPoint: () => undefined },
     UP: "https://up.example.com",
   };
   const check = (sinks: unknown) =>
@@ -295,6 +298,7 @@ describe("`sinks` of the configuration", () => {
       expect(check({ logs: { ...LINES, type } })).toEqual([]);
     }
     expect(check({ archive: ARCHIVE })).toEqual([]);
+    expect(check({ points: POINTS })).toEqual([]);
   });
 
   test.each([
@@ -303,6 +307,7 @@ describe("`sinks` of the configuration", () => {
     ["a queue that wrangler.toml lacks", { ...LINES, queue: "GONE" }, "queue"],
     ["one queue for both", { ...LINES, deadQueue: "SINK" }, "deadQueue"],
     ["a bucket that wrangler.toml lacks", { ...ARCHIVE, bucket: "GONE" }, "bucket"],
+    ["a dataset that is a bucket", { ...POINTS, dataset: "EVENTS" }, "dataset"],
     ["a URL in place of its variable", { ...LINES, urlFromEnv: "https://x.example.com" }, "urlFromEnv"],
     ["Splunk without a token", { ...LINES, type: "splunk-hec", tokenFromEnv: undefined }, "tokenFromEnv"],
     ["an index with a space", { ...LINES, type: "elasticsearch", index: "a b" }, "index"],
@@ -317,4 +322,57 @@ describe("`sinks` of the configuration", () => {
     expect(check({ "logs-dead": LINES })).toEqual(["sinks.logs-dead"]);
     expect(check({ Logs: LINES })).toEqual(["sinks.Logs"]);
   });
+});
+
+describe("events for a dataset", () => {
+  /** As the platform's: it says nothing, and throws for what is no point. */
+  function newDataset() {
+    const written: DataPoint[] = [];
+    return { written, writeDataPoint: (point: DataPoint) => void written.push(point) };
+  }
+
+  test("are points within its bounds, their columns in the documented order", () => {
+    const long = "r".repeat(1_024);
+    const event = usageEvent({ time: NOW, route: long, upstream: long, requestId: long, upstreamMs: null, asn: null });
+    const { indexes, blobs, doubles } = toDataPoint(event);
+    expect(new TextEncoder().encode(indexes[0]).length).toBeLessThanOrEqual(96);
+    expect(blobs.length).toBeLessThanOrEqual(20);
+    expect(blobs.join("").length).toBeLessThan(5_120);
+    expect(doubles.length).toBeLessThanOrEqual(20);
+    expect(indexes[0]).toBe(event.keyId);
+    expect([blobs[0], blobs[10]]).toEqual([event.id, event.code]);
+    expect([doubles[0], doubles[2], doubles[5]]).toEqual([NOW, event.cost, -1]);
+    expect(toDataPoint({ ...event, keyId: null }).indexes[0]).toBe(event.workspace);
+  });
+
+  test("of more than an invocation may write are queued again, each once", async () => {
+    const [dataset, queue] = [newDataset(), newQueue()];
+    const env = { POINTS: dataset, SINK: queue };
+    const bodies = batchesOf(3, 100);
+    expect(await deliver(POINTS, bodies, { env })).toEqual(["ack", "ack", "ack"]);
+    expect(dataset.written).toHaveLength(MAX_POINTS);
+    const rest = queue.sent.flat();
+    expect(rest.flatMap(({ events }) => events)).toHaveLength(50);
+    expect(await deliver(POINTS, rest, { env })).toEqual(["ack"]);
+    const ids = dataset.written.map(({ blobs }) => blobs[0]);
+    expect(new Set(ids).size).toBe(300);
+    expect(ids).toHaveLength(300);
+    // What was not begun comes again as it is.
+    expect(await deliver(POINTS, batchesOf(4, 125), { env })).toEqual(["ack", "ack", 0, 0]);
+  });
+
+  test("wait while there is no dataset, or it does not take them", async () => {
+    quiet();
+    expect(await deliver(POINTS, batchesOf(1, 2), { env: {} })).toEqual([2]);
+    const broken = {
+      writeDataPoint: () => {
+        throw new Error("no");
+      },
+    };
+    expect(await deliver(POINTS, batchesOf(1, 2), { env: { POINTS: broken } })).toEqual([2]);
+  });
+
+  function batchesOf(count: number, events: number): readonly SinkMessage[] {
+    return Array.from({ length: count }, () => messageOf(...Array.from({ length: events }, () => eventAt(NOW))));
+  }
 });
