@@ -1,5 +1,6 @@
 import type { Result } from "../../src/result.ts";
 import type { UsageBatch } from "../../src/usage/event.ts";
+import type { Health } from "../../src/usage/health.ts";
 import type { Retention } from "../../src/usage/retention.ts";
 import type { UsagePart, UsageQuery, UsageQueryError } from "../../src/usage/query.ts";
 
@@ -125,6 +126,8 @@ export interface UsageLedgerApi {
   lineagesUsed(from: number, to: number, limit: number): Promise<readonly string[]>;
   /** Of those that were used again. */
   revocationsSeen(keyIds: readonly string[]): Promise<readonly RevocationSeen[]>;
+  /** The last three days: minutes of the last seven hours, hours before that. Changes nothing, so that it may be asked each minute. */
+  health(): Promise<readonly Health[]>;
   nextReconciliation(limit: number): Promise<ReconciliationSlice | null>;
   comparison(query: ComparisonQuery): Promise<Comparison>;
   recordReconciliation(result: ReconciliationResult): Promise<void>;

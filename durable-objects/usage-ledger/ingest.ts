@@ -1,4 +1,5 @@
 import type { UsageEvent } from "../../src/usage/event.ts";
+import { healthOf } from "../../src/usage/health.ts";
 import { isForgotten } from "../../src/usage/parse-batch.ts";
 import { sumByMinute } from "../../src/usage/rollup.ts";
 import type { BatchOutcome, IngestAnswer, LedgerBatch } from "./api.ts";
@@ -34,7 +35,7 @@ export function ingestBatches(
   const { moved, untold } = noteUses(sql, latest, memory.uses, () => unfoldedUses(sql));
   if (batchIds.length === 0 && moved.length === 0) return { outcomes, uses: untold, rowsWritten: 0 };
   const groups = [...sumByMinute(fresh).values()];
-  const entry = { batchIds, groups, totals: totalsOf(fresh), uses: moved };
+  const entry = { batchIds, groups, totals: totalsOf(fresh), health: healthOf(fresh), uses: moved };
   const rowsWritten = noteRevocations(sql, fresh, memory.revocations, now) + keepEntry(sql, entry, now, memory.journal);
   return { outcomes, uses: untold, rowsWritten };
 }

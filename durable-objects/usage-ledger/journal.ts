@@ -8,7 +8,9 @@ import {
 import { addTally } from "../../src/usage/rollup.ts";
 import type { MinuteSum, Tally } from "../../src/usage/rollup.ts";
 import type { LedgerMarks } from "../../src/usage/segments.ts";
+import type { Health } from "../../src/usage/health.ts";
 import { storeBatchIds } from "./batch-ids.ts";
+import { addHealth, packHealth, type PackedHealth, unpackHealth } from "./health.ts";
 import type { KnownSeries } from "./series.ts";
 import { readState, writeState } from "./state.ts";
 import { writeSums } from "./sums.ts";
@@ -28,6 +30,8 @@ export interface Entry {
   readonly batchIds: readonly string[];
   readonly groups: readonly MinuteSum[];
   readonly totals: readonly Total[];
+  /** By minute. */
+  readonly health: readonly Health[];
   /** Keys whose last use moved. */
   readonly uses: readonly Move[];
 }
@@ -43,12 +47,13 @@ const FOLD_GROUPS = 25_000;
 const CHARACTERS_PER_ROW = 500_000;
 
 /**
- * What stands in a row, as JSON: [minute, seriesKey, requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs, distributions], and
- * totals. Older versions wrote no distributions.
+ * What stands in a row, as JSON: [minute, seriesKey, requests, allowed, refused, cost, bytesIn, bytesOut, latencyMs, distributions],
+ * totals and health. Older versions wrote no distributions, and no health.
  */
 interface StoredEntry {
   readonly g: readonly StoredGroup[];
   readonly t: readonly Total[];
+  readonly h?: readonly PackedHealth[];
 }
 
 type StoredGroup = readonly [
@@ -75,7 +80,7 @@ export interface JournalLength {
 /** To be called in a transaction. Gives the rows written. */
 export function keepEntry(
   sql: SqlStorage,
-  { batchIds, groups, totals, uses }: Entry,
+  { batchIds, groups, totals, health, uses }: Entry,
   now: number,
   length: JournalLength,
 ): number {
@@ -84,7 +89,7 @@ export function keepEntry(
   let rowsWritten = 0;
   for (const [index, g] of inRows(groups).entries()) {
     const isFirst = index === 0;
-    const entry: StoredEntry = { g, t: isFirst ? totals : [] };
+    const entry: StoredEntry = isFirst ? { g, t: totals, h: health.map(packHealth) } : { g, t: [] };
     slots += 1;
     rowsWritten += sql.exec(
       `INSERT INTO journal_slot (slot, round, at, batch_ids, uses, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -142,6 +147,21 @@ export function unfoldedUses(sql: SqlStorage): readonly Move[] {
     .flatMap(({ uses }) => movesIn(uses));
 }
 
+/** Health that is in the journal. */
+export function unfoldedHealth(sql: SqlStorage): readonly Health[] {
+  return sql
+    .exec<{ health: string | null }>(
+      `SELECT entry ->> '$.h' AS health FROM journal_slot WHERE round = ?`,
+      readState(sql, "journal_round"),
+    )
+    .toArray()
+    .flatMap(({ health }) => (health === null ? [] : healthIn(JSON.parse(health) as StoredEntry["h"])));
+}
+
+function healthIn(packed: StoredEntry["h"] = []): readonly Health[] {
+  return packed.map(unpackHealth);
+}
+
 function movesIn(text: string): readonly Move[] {
   // Written by `keepEntry`, so its shape is known.
   return JSON.parse(text) as readonly Move[];
@@ -181,6 +201,7 @@ export function fold(
   const totals = new Map<string, Total>();
   const moves: Move[] = [];
   const batchIds: string[] = [];
+  const health: Health[] = [];
   let slots = 0;
   for (const { ids, uses, entry } of sql.exec<{ ids: string; uses: string; entry: string }>(
     `SELECT batch_ids AS ids, uses, entry FROM journal_slot WHERE round = ? ORDER BY slot`,
@@ -193,6 +214,7 @@ export function fold(
     const stored = JSON.parse(entry) as StoredEntry;
     for (const group of stored.g) addGroup(groups, unpack(group));
     for (const total of stored.t) addTotal(totals, total);
+    for (const minute of healthIn(stored.h)) health.push(minute);
   }
   memory.journal.slots = 0;
   memory.journal.groups = 0;
@@ -200,6 +222,7 @@ export function fold(
   return (
     writeSums(sql, [...groups.values()], at, memory.series) +
     writeTotals(sql, totals.values()) +
+    addHealth(sql, health, at.now) +
     storeBatchIds(sql, batchIds) +
     storeUses(sql, moves, memory.uses) +
     writeState(sql, "journal_round", round + 1)

@@ -115,4 +115,6 @@ export const MIGRATIONS: readonly string[] = [
     last_acceptance INTEGER NOT NULL
   ) WITHOUT ROWID;
   `,
+  // How well checks went, by minute. What was counted before is not there.
+  `CREATE TABLE health (hour INTEGER PRIMARY KEY, minutes TEXT NOT NULL)`,
 ];

@@ -4,6 +4,7 @@ import type { Granularity } from "../../src/usage/rollup.ts";
 import { DAY_SECONDS, GRANULARITY_SECONDS, HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
 import type { LedgerMarks } from "../../src/usage/segments.ts";
 import { sweepBatchIds } from "./batch-ids.ts";
+import { sweepHealth } from "./health.ts";
 import { OLD_TABLES, addToBucket, coarserBuckets, readParts } from "./packs.ts";
 import { SEEN_STEP_SECONDS, placesOf } from "./series.ts";
 import { readHorizons, readState, writeState } from "./state.ts";
@@ -86,7 +87,7 @@ export function sweep(sql: SqlStorage, now: number): number {
     rows += sql.exec(`DELETE FROM series WHERE seen < ?`, dayHorizon - SEEN_STEP_SECONDS - DAY_SECONDS).rowsWritten;
     rows += sweepUses(sql, dayHorizon * 1_000);
   }
-  rows += sweepBatchIds(sql, now) + sweepRevocations(sql, now);
+  rows += sweepBatchIds(sql, now) + sweepRevocations(sql, now) + sweepHealth(sql, now);
   rows += sql.exec(`DELETE FROM reconciliation WHERE hour < ?`, hourHorizon).rowsWritten;
   rows += sql.exec(`DELETE FROM reconciled_hour WHERE hour < ?`, hourHorizon).rowsWritten;
   return rows;

@@ -3,6 +3,7 @@ import type { Result } from "../../src/result.ts";
 import type { UsagePart, UsageQuery, UsageQueryError } from "../../src/usage/query.ts";
 import type { Retention } from "../../src/usage/retention.ts";
 import { HOUR_SECONDS, bucketOf } from "../../src/usage/rollup.ts";
+import type { Health } from "../../src/usage/health.ts";
 import { migrate } from "../migrate.ts";
 import type {
   Comparison,
@@ -19,7 +20,8 @@ import type {
 } from "./api.ts";
 import { hasBatchIds } from "./batch-ids.ts";
 import { ingestBatches } from "./ingest.ts";
-import { fold, isFoldDue } from "./journal.ts";
+import { readHealth } from "./health.ts";
+import { fold, isFoldDue, unfoldedHealth } from "./journal.ts";
 import { emptyMemory } from "./memory.ts";
 import { readCostByLineageHour, readLineagesUsed, readUsage } from "./read.ts";
 import { compare, isReconciliationDue, nextSlice, recordResult, reconciliationStatus } from "./reconciliation.ts";
@@ -105,6 +107,10 @@ export class UsageLedger extends DurableObject<Env> {
 
   revocationsSeen(keyIds: readonly string[]): readonly RevocationSeen[] {
     return readRevocations(this.#sql, keyIds);
+  }
+
+  health(): readonly Health[] {
+    return readHealth(this.#sql, unfoldedHealth(this.#sql), Date.now());
   }
 
   nextReconciliation(limit: number): ReconciliationSlice | null {

@@ -17,11 +17,20 @@ export interface AlertsConfig {
   readonly staleDays?: number;
   /** A key is to be rotated when it is so many days old; reminders come 30, 7 and 1 days before. Default: nobody is reminded. */
   readonly rotationDays?: number;
+  /** Shares of the checks: what burn rates are counted against. */
+  readonly objectives?: Objectives;
   readonly channels: Readonly<Record<string, ChannelConfig>>;
   /** The first that an alert meets holds; with `continue`, the next one is looked at as well. */
   readonly routes?: readonly AlertRoute[];
   /** Where an alert goes that no route takes. Default: nowhere but the list of alerts. */
   readonly defaultChannels?: readonly string[];
+}
+
+export interface Objectives {
+  /** Decided, whatever was decided. Default 0.999. */
+  readonly authSuccess?: number;
+  /** Decided within 50 ms. Default 0.99. */
+  readonly authLatency?: number;
 }
 
 export type ChannelConfig = WebhookChannel | SlackChannel | PagerDutyChannel | EmailChannel;
@@ -85,6 +94,7 @@ const DEFAULT_GROUP_SECONDS = 30;
 const DEFAULT_UPDATE_SECONDS = 300;
 const DEFAULT_RENOTIFY_HOURS: Readonly<Record<Severity, number>> = { page: 4, ticket: 24, notice: 0 };
 export const DEFAULT_STALE_DAYS = 90;
+export const DEFAULT_OBJECTIVES: Required<Objectives> = { authSuccess: 0.999, authLatency: 0.99 };
 const HOUR_MS = 3_600_000;
 
 export function settingsOf(config: AlertsConfig | undefined): AlertSettings {

@@ -1,4 +1,4 @@
-import type { AlertRoute, AlertsConfig, ChannelConfig } from "../alerts/config.ts";
+import type { AlertRoute, AlertsConfig, ChannelConfig, Objectives } from "../alerts/config.ts";
 import { isAlertKind, SEVERITIES } from "../alerts/kinds.ts";
 import type { AlertMatcher } from "../alerts/silence.ts";
 import type { Fields, Findings } from "./config-findings.ts";
@@ -11,10 +11,12 @@ const ALERT_KEYS: readonly (keyof AlertsConfig)[] = [
   "renotifyHours",
   "staleDays",
   "rotationDays",
+  "objectives",
   "channels",
   "routes",
   "defaultChannels",
 ];
+const OBJECTIVES: readonly (keyof Objectives)[] = ["authSuccess", "authLatency"];
 const ROUTE_KEYS: readonly (keyof AlertRoute)[] = ["match", "channels", "continue"];
 const MATCHER_KEYS: readonly (keyof AlertMatcher)[] = ["owners", "teams", "kinds", "severities"];
 /** Besides `type`. */
@@ -54,6 +56,7 @@ export function checkAlerts(findings: Findings, value: unknown): void {
   findings.optionalInteger("alerts.updateSeconds", alerts["updateSeconds"], MIN_UPDATE_SECONDS, MAX_UPDATE_SECONDS);
   findings.optionalInteger("alerts.staleDays", alerts["staleDays"], 1, MAX_STALE_DAYS);
   findings.optionalInteger("alerts.rotationDays", alerts["rotationDays"], 1, MAX_STALE_DAYS);
+  checkObjectives(findings, alerts["objectives"]);
   if (alerts["renotifyHours"] !== undefined) {
     const hours = findings.object("alerts.renotifyHours", alerts["renotifyHours"], SEVERITIES) ?? {};
     for (const severity of SEVERITIES) {
@@ -68,6 +71,17 @@ export function checkAlerts(findings: Findings, value: unknown): void {
   if (routes.length > MAX_ROUTES) findings.add("alerts.routes", `has more than ${MAX_ROUTES} routes`);
   for (const [index, route] of routes.entries()) checkRoute(findings, `alerts.routes[${index}]`, route, names);
   checkChannelNames(findings, "alerts.defaultChannels", alerts["defaultChannels"] ?? [], names);
+}
+
+/** One of 1 has no budget that could burn. */
+function checkObjectives(findings: Findings, value: unknown): void {
+  if (value === undefined) return;
+  const objectives = findings.object("alerts.objectives", value, OBJECTIVES) ?? {};
+  for (const [name, share] of Object.entries(objectives)) {
+    if (share !== undefined && !(typeof share === "number" && share >= 0.5 && share < 1)) {
+      findings.add(`alerts.objectives.${name}`, "must be a share from 0.5 to less than 1");
+    }
+  }
 }
 
 function checkUrl(findings: Findings, at: string, value: unknown): void {

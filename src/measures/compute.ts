@@ -1,4 +1,5 @@
 import { PROBLEMS } from "../http/codes.ts";
+import { isUndecided } from "../usage/health.ts";
 import { exactText, priceOf } from "../usage/price.ts";
 import { MEASURE_IDS, type MeasureDefinition, type MeasureId, MEASURES } from "./catalogue.ts";
 import { measureLeaks, measureRevocations } from "./incidents.ts";
@@ -63,12 +64,9 @@ const COMPUTED: Readonly<Record<MeasureId, (sources: MeasureSources) => Measured
   M16: (sources) => measureLeaks(sources).detection,
 };
 
-/** Latchkey's own failures: nobody knows what the answer would have been. */
-const UNDECIDED: ReadonlySet<string> = new Set(["verification_unavailable", "internal_error", "storage_unavailable"]);
-
 function measureSuccess({ use }: MeasureSources): Measured {
   const requests = sum(use);
-  const undecided = sum(use.filter(({ code }) => UNDECIDED.has(code)));
+  const undecided = sum(use.filter(({ code }) => isUndecided(code)));
   if (requests === 0) return nothing("There was no request.");
   return { value: 1 - undecided / requests, detail: { requests, undecided } };
 }

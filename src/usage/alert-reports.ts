@@ -11,9 +11,10 @@ import { now as systemNow, within } from "../platform/clock.ts";
 import { fnv1a } from "../platform/fnv.ts";
 import { logWarning } from "../platform/log.ts";
 import type { ConsumerEnv } from "./consumer.ts";
+import { reportObjectives } from "./objective-reports.ts";
 import { ledgerNames } from "./shard.ts";
 
-/** What the cron itself sees that is worth an alert: the outbox each minute; deadlines, idle keys and the ledger each hour. */
+/** What the cron itself sees that is worth an alert: the outbox and the objectives each minute; deadlines, idle keys and the ledger each hour. */
 
 export interface AlertReportEnv extends Pick<ConsumerEnv, "USAGE_LEDGER"> {
   readonly KEY_REGISTRY: { getByName(name: string): unknown };
@@ -35,6 +36,7 @@ export async function reportWorkspace(
   now: number = systemNow(),
 ): Promise<void> {
   await reportConditions(env, workspace, [await lookAtOutbox(env, workspace, now)], settingsOf(config));
+  await reportObjectives(env, workspace, config, now);
   if (!isHourlyMinute(workspace, now)) return;
   await reportConditions(env, workspace, [await lookAtLedger(env, workspace, now)]);
   await reportReminders(env, workspace, {

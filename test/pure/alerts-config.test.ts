@@ -11,6 +11,7 @@ const GOOD = {
   groupSeconds: 30,
   updateSeconds: 300,
   renotifyHours: { page: 1, notice: 0 },
+  objectives: { authSuccess: 0.9995, authLatency: 0.95 },
   staleDays: 30,
   channels: {
     oncall: { type: "pagerduty", routingKeyFromEnv: "PD_KEY", urlFromEnv: "PD_URL" },
@@ -48,6 +49,9 @@ describe("alerts", () => {
     ["a runbook that is no URL", { ...GOOD, runbookUrl: "docs/operations.md" }, "alerts.runbookUrl"],
     ["messages every second", { ...GOOD, updateSeconds: 1 }, "alerts.updateSeconds"],
     ["reminders for a severity that is none", { ...GOOD, renotifyHours: { urgent: 1 } }, "alerts.renotifyHours"],
+    ["an objective without a budget", { ...GOOD, objectives: { authSuccess: 1 } }, "alerts.objectives.authSuccess"],
+    ["an objective in percent", { ...GOOD, objectives: { authLatency: 99 } }, "alerts.objectives.authLatency"],
+    ["an objective that nobody measures", { ...GOOD, objectives: { uptime: 0.9 } }, "alerts.objectives"],
     ["a reminder after half an hour", { ...GOOD, renotifyHours: { page: 0.5 } }, "alerts.renotifyHours.page"],
     ["an unknown type", channel({ type: "pigeon" }), "alerts.channels.one.type"],
     ["a URL in the file", channel({ type: "slack", url: "https://hooks.example.com/x" }), "alerts.channels.one"],

@@ -6,6 +6,8 @@ import { reportOutage } from "../../src/usage/outage-report.ts";
 import { reportWorkspace } from "../../src/usage/alert-reports.ts";
 import { HOOK_AND_DEAD, openAlerts, receive } from "../support/alert-lab.ts";
 import { context, created, done, newKey, openRegistry, withFakeEdge } from "../support/registry-lab.ts";
+import type { UsageEvent } from "../../src/usage/event.ts";
+import { usageBatch, usageEvent } from "../support/usage-makers.ts";
 import { ledgerByName } from "../../durable-objects/usage-ledger/client.ts";
 
 /** What the cron sees by itself. */
@@ -137,6 +139,81 @@ test("a ledger that differs from the meters is a ticket", async () => {
   expect(await listed()).toMatchObject([
     { kind: "reconciliation_differs", subjects: [{ evidence: { numbers: { units: 3, lineages: 1 } } }] },
   ]);
+});
+
+/** A minute of it each, up to now: so many requests, all of them alike. */
+async function spend(workspace: string, minutes: number, each: number, changes: Partial<UsageEvent>): Promise<void> {
+  const now = Date.now();
+  const events = Array.from({ length: minutes * each }, (_, index) =>
+    usageEvent({ ...changes, workspace, time: now - (Math.floor(index / each) + 1) * MINUTE + 1_000 + (index % each) }),
+  );
+  await ledgerByName(env.USAGE_LEDGER, `${workspace}/0`).ingest([usageBatch(events, now)]);
+}
+
+test.each([
+  ["slo_auth_success", "page", { status: 503, code: "verification_unavailable" }],
+  ["slo_latency", "page", { authMs: 200 }],
+  ["degraded", "ticket", { degraded: true }],
+] as const)(
+  "%s is a %s while a quarter of the requests is so, and over some hours after the last",
+  async (kind, severity, so) => {
+    receive();
+    const { registry, report, listed } = await openWorkspace();
+    const { workspace } = registry;
+    await spend(workspace, 60, 30, {});
+    await report();
+    expect(await listed()).toEqual([]);
+    await spend(workspace, 20, 10, so);
+    await report();
+    expect(await listed()).toMatchObject([{ kind, severity, state: "firing" }]);
+    // The longest of the short windows is six hours.
+    for (let hour = 0; hour < 7; hour++) {
+      vi.setSystemTime(Date.now() + HOUR);
+      await spend(workspace, 5, 30, {});
+      await report();
+    }
+    expect(await listed()).toMatchObject([{ kind, state: "resolved" }]);
+  },
+);
+
+test("one request that could not be decided burns no budget, and without requests there is none to burn", async () => {
+  receive();
+  const { registry, report, listed } = await openWorkspace();
+  await report();
+  await spend(registry.workspace, 9, 1, { status: 503, code: "verification_unavailable", authMs: 900, degraded: true });
+  await report();
+  expect(await listed()).toEqual([]);
+});
+
+test("objectives are the configuration's", async () => {
+  receive();
+  const { registry, report, listed } = await openWorkspace({ ...HOOK_AND_DEAD, objectives: { authLatency: 0.6 } });
+  await spend(registry.workspace, 60, 30, {});
+  await spend(registry.workspace, 60, 10, { authMs: 200 });
+  await report();
+  expect(await listed()).toEqual([]);
+});
+
+test.each([
+  [4_900, []],
+  [5_100, [{ kind: "slo_revocation_lag", severity: "page", subjects: [{ evidence: { numbers: { late: 1 } } }] }]],
+])("a revoked key that is let in for %i ms after it: %j", async (lagMs, told) => {
+  receive();
+  const { registry, report, listed } = await openWorkspace();
+  const key = await created(registry);
+  await done(registry.api.revoke(key.id, "leaked", null, context()));
+  const of = { workspace: registry.workspace, keyId: key.id };
+  const events = [
+    usageEvent({ ...of, time: Date.now() + lagMs }),
+    usageEvent({ ...of, time: Date.now() + lagMs + 100, status: 401, code: "key_revoked" }),
+  ];
+  vi.setSystemTime(Date.now() + MINUTE);
+  await ledgerByName(env.USAGE_LEDGER, `${registry.workspace}/0`).ingest([usageBatch(events, Date.now())]);
+  await report();
+  expect(await listed()).toMatchObject(told);
+  vi.setSystemTime(Date.now() + 2 * HOUR);
+  await report();
+  expect(await listed({ state: "firing" })).toEqual([]);
 });
 
 test("keys are looked through to the last, page by page", async () => {
