@@ -16,6 +16,7 @@ import { keyAction, keyActionPage } from "./pages/key-actions.tsx";
 import { issueKey, newKeyPage } from "./pages/key-new.tsx";
 import { keyPage } from "./pages/key.tsx";
 import { keysPage } from "./pages/keys.tsx";
+import { measuresPage } from "./pages/measures.tsx";
 import { onCallPage } from "./pages/on-call.tsx";
 import { overviewPage } from "./pages/overview.tsx";
 import { ownerAction, ownerActionPage } from "./pages/owner-actions.tsx";
@@ -43,6 +44,7 @@ const PAGES: Readonly<Record<string, Page>> = {
   alerts: alertsPage,
   "alerts/:id": alertPage,
   detections: detectionsPage,
+  measures: measuresPage,
   requests: requestsPage,
   "requests/:id": requestPage,
   usage: usagePage,

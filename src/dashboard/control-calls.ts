@@ -17,6 +17,7 @@ import { listDetections, type ShownFinding } from "../control/detections.ts";
 import type { Caller } from "../control/caller.ts";
 import { disableKey, enableKey, revokeKey, rotateKey } from "../control/key-lifecycle.ts";
 import { createKey, listKeys, readKey } from "../control/keys.ts";
+import { readMeasures } from "../control/measures.ts";
 import type { Answer, Operation } from "../control/operation.ts";
 import { CONTROL_BASE } from "../control/operations.ts";
 import { disableOwner, enableOwner, listOwners, readOwner } from "../control/owners.ts";
@@ -25,6 +26,7 @@ import { requireScope } from "../control/problem.ts";
 import type { Outcome } from "../control/problem.ts";
 import { listRequests, readRequest } from "../control/requests.ts";
 import { readUsage } from "../control/usage.ts";
+import type { Measure } from "../measures/compute.ts";
 import { logError } from "../platform/log.ts";
 import type { summaryOf, timelineOf } from "../request-log/view.ts";
 import { err, ok } from "../result.ts";
@@ -215,6 +217,12 @@ export class ControlCalls {
 
   listDetections(filter: Filter<FindingFilter> & Paging): Promise<Outcome<Page<FindingView>>> {
     return this.run(listDetections, { query: { ...filter } });
+  }
+
+  readMeasures(
+    query: Readonly<Record<"from" | "to" | "top", string>>,
+  ): Promise<Outcome<{ readonly measures: readonly Measure[] }>> {
+    return this.run(readMeasures, { query });
   }
 
   listSilences(paging: Paging): Promise<Outcome<Page<AlertSilence>>> {

@@ -9,6 +9,7 @@ export const PAGE_SEGMENTS = [
   "audit",
   "detections",
   "keys",
+  "measures",
   "on-call",
   "owners",
   "portal",

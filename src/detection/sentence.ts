@@ -11,7 +11,7 @@ export function sentenceOf(finding: Finding): string {
     case "odd_hours_spend":
       return `In ${of("nightsRisen")} of ${of("nights")} nights the key's ${of("hours")} quietest hours cost at least ${share("rise")} more than usual, ${of("unitsMore")} units a night, while its busy hours did not rise as much; its largest such rise before was ${share("largestRiseBefore")}.`;
     case "quiet_thief":
-      return `A flat ${of("unitsPerMinute")} units a minute for ${of("hours")} hours on end, ${share("shareOfLimit")} of its limit of ${of("limitPerMinute")}, with ${share("shareFromNewProviders")} from providers it never used; before, ${share("flatShareBefore")} of its hours were like that.`;
+      return `A flat ${of("unitsPerMinute")} units a minute for ${of("hours")} hours on end, ${share("shareOfLimit")} of its limit of ${of("limitPerMinute")}, with ${share("shareFromNewProviders")} from providers that are new to it; before, ${share("flatShareBefore")} of its hours were like that.`;
     case "new_place":
       return `${of("requests")} requests in ${of("hours")} hours from ${place}, where it was never used, while ${of("fromKnown")} came from where it always was.`;
     case "auth_failures":

@@ -350,6 +350,7 @@ const PAGES = [
   "on-call",
   "alerts",
   "detections",
+  "measures",
   "usage",
   "usage?groupBy=key",
   "requests",
@@ -358,6 +359,22 @@ const PAGES = [
   "owners/acme",
   "owners/acme/disable",
 ];
+
+test("each measure stands on a page as the API has it, with its target and a link to what it counts", async () => {
+  await root.open("measures?range=7d");
+  interface Read {
+    readonly measures: readonly { readonly id: string; readonly name: string; readonly met: boolean | null }[];
+  }
+  const { body } = await lab.api.call<Read>("GET", "/measures");
+  expect(body.measures).toHaveLength(16);
+  for (const { id, name, met } of body.measures) {
+    const line = root.page.locator(`#${id}`);
+    expect(await line.locator("th").textContent(), id).toContain(name);
+    expect(await line.locator("td").nth(2).textContent(), id).toMatch(met === null ? /–|Met|Missed/ : /Met|Missed/);
+    const counted = (await line.locator("a").getAttribute("href")) ?? "";
+    expect((await root.page.request.get(new URL(counted, root.page.url()).href)).status(), counted).toBe(200);
+  }
+});
 
 describe("every page of these", () => {
   test.each(["light", "dark"] as const)("has no fault that axe finds and breaks no policy, %s", async (theme) => {
@@ -386,6 +403,7 @@ describe("every page of these", () => {
       "on-call": "usage:read",
       alerts: "alerts:read",
       detections: "alerts:read",
+      measures: "usage:read",
       usage: "usage:read",
       requests: "usage:read",
       audit: "audit:read",

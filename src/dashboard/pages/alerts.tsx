@@ -10,7 +10,7 @@ import { newToken } from "../session/session.ts";
 import { Frame, PageHead } from "../view/layout.tsx";
 import type { PageContext } from "../view/page.ts";
 import { Badge, Empty, KeyLink, Pager, Panel, Scroll, Show, Time, type Tone } from "../view/parts.tsx";
-import { Runbook } from "../view/runbook.tsx";
+import { Runbook, RunbookLink } from "../view/runbook.tsx";
 import { Select } from "./keys.tsx";
 import { problemAnswer } from "./problem.tsx";
 
@@ -115,6 +115,7 @@ export function AlertTable({ alerts, now }: { readonly alerts: readonly AlertVie
                   <span class="key-name">{alert.title}</span>
                   <span class="soft small-text">{alert.subjects[0]?.summary ?? label(alert.kind)}</span>
                 </a>
+                <RunbookLink place={alert.runbook} title={alert.title} />
               </th>
               <td>
                 <Badge tone={SEVERITY_TONE[alert.severity]}>{label(alert.severity)}</Badge>

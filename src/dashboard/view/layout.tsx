@@ -48,6 +48,7 @@ const PLACES: readonly (readonly [group: string, places: readonly Place[]])[] = 
       { name: "On call", path: "on-call", icon: "on-call" },
       { name: "Alerts", path: "alerts", icon: "alerts" },
       { name: "Detections", path: "detections", icon: "detections" },
+      { name: "Measures", path: "measures", icon: "measures" },
     ],
   ],
   [

@@ -3,11 +3,26 @@
  * documents, which this Worker does not serve.
  */
 export function Runbook({ place }: { readonly place: string }) {
-  const url = URL.parse(place);
-  const isAddress = url !== null && (url.protocol === "https:" || url.protocol === "http:");
+  const address = addressOf(place);
   return (
     <p class="panel-body">
-      What to do is written in {isAddress ? <a href={url.href}>{url.href}</a> : <code>{place}</code>}.
+      What to do is written in {address === null ? <code>{place}</code> : <a href={address}>{address}</a>}.
     </p>
   );
+}
+
+/** For a row of a list; nothing where there is no address. */
+export function RunbookLink({ place, title }: { readonly place: string; readonly title: string }) {
+  const address = addressOf(place);
+  if (address === null) return null;
+  return (
+    <a class="plain small-text" href={address} aria-label={`Runbook: ${title}`}>
+      Runbook
+    </a>
+  );
+}
+
+function addressOf(place: string): string | null {
+  const url = URL.parse(place);
+  return url !== null && (url.protocol === "https:" || url.protocol === "http:") ? url.href : null;
 }
