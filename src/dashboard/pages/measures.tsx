@@ -50,8 +50,8 @@ function MeasureTable({ measures, range }: { readonly measures: readonly Measure
           {measures.map((of) => (
             <tr id={of.id}>
               <th scope="row">
-                <span class="key-name">{of.name}</span>
-                <span class="soft small-text">{of.why ?? of.definition}</span>
+                <div class="key-name">{of.name}</div>
+                <div class={`soft small-text ${of.why === null ? "wide-only" : ""}`}>{of.why ?? of.definition}</div>
               </th>
               <td class="number">
                 <a class="plain" href={evidenceUrl(of.id, range)} title={of.computed}>
@@ -88,7 +88,7 @@ function valueText(value: number, unit: MeasureUnit): string {
     case "events":
     case "units":
     case "requests":
-      return `${Number.isInteger(value) ? whole(value) : short(value)} ${unit}`;
+      return `${Number.isInteger(value) ? whole(value) : short(value)} ${value === 1 ? unit.slice(0, -1) : unit}`;
   }
 }
 
