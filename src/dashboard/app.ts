@@ -16,6 +16,7 @@ import { keyAction, keyActionPage } from "./pages/key-actions.tsx";
 import { issueKey, newKeyPage } from "./pages/key-new.tsx";
 import { keyPage } from "./pages/key.tsx";
 import { keysPage } from "./pages/keys.tsx";
+import { changeKeyLimits, changeOwnerLimits, keyLimitsPage, ownerLimitsPage } from "./pages/limits.tsx";
 import { measuresPage } from "./pages/measures.tsx";
 import { onCallPage } from "./pages/on-call.tsx";
 import { overviewPage } from "./pages/overview.tsx";
@@ -53,10 +54,12 @@ const PAGES: Readonly<Record<string, Page>> = {
   "owners/find": findOwner,
   "owners/:id": ownerPage,
   "owners/:id/:action{(?:disable|enable)}": ownerActionPage,
+  "owners/:id/limits": ownerLimitsPage,
   keys: keysPage,
   "keys/new": newKeyPage,
   "keys/:id": keyPage,
   "keys/:id/:action{(?:rotate|revoke|disable|enable)}": keyActionPage,
+  "keys/:id/limits": keyLimitsPage,
 };
 
 /** What is done, by a form with the session's token. */
@@ -64,6 +67,8 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   "keys/new": issueKey,
   "keys/:id/:action{(?:rotate|revoke|disable|enable)}": keyAction,
   "owners/:id/:action{(?:disable|enable)}": ownerAction,
+  "keys/:id/limits": changeKeyLimits,
+  "owners/:id/limits": changeOwnerLimits,
   "owners/:id/portal": ownerPortal,
   "alerts/:id/:action{(?:acknowledge|resolve|silence)}": alertAction,
   "alerts/silences/:id/end": endSilenceAction,

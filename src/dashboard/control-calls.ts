@@ -16,11 +16,11 @@ import { listAudit, verifyAudit } from "../control/audit.ts";
 import { listDetections, type ShownFinding } from "../control/detections.ts";
 import type { Caller } from "../control/caller.ts";
 import { disableKey, enableKey, revokeKey, rotateKey } from "../control/key-lifecycle.ts";
-import { createKey, listKeys, readKey } from "../control/keys.ts";
+import { createKey, listKeys, patchKey, readKey } from "../control/keys.ts";
 import { readMeasures } from "../control/measures.ts";
 import type { Answer, Operation } from "../control/operation.ts";
 import { CONTROL_BASE } from "../control/operations.ts";
-import { disableOwner, enableOwner, listOwners, readOwner } from "../control/owners.ts";
+import { disableOwner, enableOwner, listOwners, putOwner, readOwner } from "../control/owners.ts";
 import { openPortal } from "../control/portal.ts";
 import { requireScope } from "../control/problem.ts";
 import type { Outcome } from "../control/problem.ts";
@@ -44,6 +44,8 @@ export interface OperationInput {
   readonly body?: object;
   /** Of a form: sent again, it changes nothing and shows no secret. */
   readonly idempotencyKey?: string;
+  /** The entity tag of what was looked at. */
+  readonly ifMatch?: string;
 }
 
 /** A key as issuing and rotating answer with it: `key` is there once, and never for a repeat. */
@@ -124,7 +126,7 @@ export class ControlCalls {
 
   async #ask(
     operation: Operation,
-    { id = "", query = {}, body, idempotencyKey }: OperationInput,
+    { id = "", query = {}, body, idempotencyKey, ifMatch }: OperationInput,
   ): Promise<Outcome<Answer>> {
     const url = new URL(CONTROL_BASE + operation.path.replace("{id}", encodeURIComponent(id)), this.#request.url);
     for (const [name, value] of Object.entries(query)) {
@@ -133,6 +135,7 @@ export class ControlCalls {
     const headers = new Headers();
     if (body !== undefined) headers.set("Content-Type", "application/json");
     if (idempotencyKey !== undefined) headers.set("Idempotency-Key", idempotencyKey);
+    if (ifMatch !== undefined) headers.set("If-Match", ifMatch);
     const method = operation.method.toUpperCase();
     const request = new Request(url, {
       method,
@@ -160,6 +163,14 @@ export class ControlCalls {
 
   revokeKey(id: string, body: object): Promise<Outcome<RevokedKey>> {
     return this.run(revokeKey, { id, body });
+  }
+
+  patchKey(id: string, body: object, ifMatch: string): Promise<Outcome<KeyRecord>> {
+    return this.run(patchKey, { id, body, ifMatch });
+  }
+
+  putOwner(id: string, body: object, ifMatch: string): Promise<Outcome<OwnerRecord>> {
+    return this.run(putOwner, { id, body, ifMatch });
   }
 
   setKeyDisabled(id: string, disabled: boolean): Promise<Outcome<KeyRecord>> {

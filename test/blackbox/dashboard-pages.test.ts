@@ -358,7 +358,98 @@ const PAGES = [
   "owners",
   "owners/acme",
   "owners/acme/disable",
+  "owners/acme/limits",
 ];
+
+describe("limits", () => {
+  const rows = () => root.page.locator("fieldset.pair");
+  const fill = async (at: number, name: string, limit: string, window: string): Promise<void> => {
+    await rows().nth(at).locator("input[name=name]").fill(name);
+    await rows().nth(at).locator("input[name=limit]").fill(limit);
+    await rows().nth(at).locator("input[name=window]").fill(window);
+  };
+  const limitsOf = async (path: string): Promise<unknown> =>
+    (await lab.api.call<{ limits: unknown }>("GET", path)).body.limits;
+
+  test("of a key are changed on a page: the gateway holds it to them, and the audit trail says by whom", async () => {
+    const key = await lab.api.issue({ name: "To be limited", owner: "initech", scopes: ["reports:read"] });
+    await root.open(`keys/${key.id}`);
+    await root.page.locator(`a[href$="/keys/${key.id}/limits"]`).click();
+    await fill(0, "burst", "2", "300s");
+    await root.page.click("button:text('Save the limits')");
+    await root.page.waitForURL(`**/keys/${key.id}`);
+    const burst = { name: "burst", limit: 2, window: { seconds: 300 }, kind: "rate" };
+    expect(await limitsOf(`/keys/${key.id}`)).toEqual([burst]);
+    await vi.waitFor(
+      async () => {
+        const answer = await fetch(`${lab.server.url}/orders/1`, { headers: bearer(key.key) });
+        expect(answer.status).toBe(429);
+      },
+      { timeout: 10_000, interval: 100 },
+    );
+    const audit = await lab.api.call<{ data: { action: string; actor: { id: string } }[] }>(
+      "GET",
+      `/audit?subject=${key.id}&limit=1`,
+    );
+    expect(audit.body.data).toMatchObject([{ action: "key.update", actor: { kind: "root" } }]);
+  });
+
+  test("that the API refuses are said at the form, which keeps what was typed; nothing is changed", async () => {
+    await root.open(`keys/${busy.id}/limits`);
+    await fill(0, "burst", "many", "fortnight");
+    await root.page.click("button:text('Save the limits')");
+    expect(await root.page.locator(".trouble").textContent()).toContain("limits/0/limit");
+    expect(await rows().first().locator("input[name=limit]").inputValue()).toBe("many");
+    expect(await rows().first().locator("input[name=window]").inputValue()).toBe("fortnight");
+    expect(await limitsOf(`/keys/${busy.id}`)).toEqual([]);
+  });
+
+  test("of an owner are changed on a page, which leaves everything else of it as it is", async () => {
+    const owner = { name: "Hooli", metadata: { tier: 2 }, contacts: { team: "growth" }, limits: [] };
+    await lab.api.call("PUT", "/owners/hooli", { body: owner });
+    await root.open("owners/hooli/limits");
+    await fill(0, "shared", "100000", "month");
+    await rows().nth(0).locator("select").selectOption("quota");
+    await root.page.click("button:text('Save the limits')");
+    await root.page.waitForURL("**/owners/hooli");
+    const { body } = await lab.api.call<object>("GET", "/owners/hooli");
+    const shared = { name: "shared", limit: 100_000, window: "month", kind: "quota" };
+    expect(body).toMatchObject({ ...owner, limits: [shared] });
+  });
+
+  test("that somebody changed meanwhile are not overwritten unseen", async () => {
+    await lab.api.call("PUT", "/owners/raced", { body: { name: "Raced" } });
+    await root.open("owners/raced/limits");
+    await fill(0, "mine", "1", "day");
+    const theirs = { name: "theirs", limit: 5, window: "day", kind: "rate" };
+    await lab.api.call("PUT", "/owners/raced", { body: { limits: [theirs] } });
+    await root.page.click("button:text('Save the limits')");
+    expect(await root.page.locator(".trouble").textContent()).toContain("Somebody changed it meanwhile");
+    expect(await limitsOf("/owners/raced")).toMatchObject([{ name: "theirs" }]);
+    await root.page.click("button:text('Save the limits')");
+    await root.page.waitForURL("**/owners/raced");
+    expect(await limitsOf("/owners/raced")).toMatchObject([{ name: "mine" }]);
+  });
+
+  test("are changed by nobody without the scope for it, nor with another session's token", async () => {
+    const admin = await lab.api.issue({ name: "Reader", owner: "ops", kind: "admin", scopes: ["keys:read"] });
+    const reader = await lab.signedIn(admin.key);
+    await reader.open("keys");
+    const csrf = await reader.csrf();
+    for (const [path, scope] of [
+      [`keys/${busy.id}/limits`, "keys:write"],
+      ["owners/acme/limits", "owners:write"],
+    ] as const) {
+      await reader.open(path);
+      expect(await reader.page.textContent("main"), path).toContain(scope);
+      const form = { csrf, generation: "1", name: "x", limit: "1", window: "day", kind: "rate" };
+      expect((await reader.post(path, form)).status, path).toBe(403);
+      expect((await root.post(path, { ...form, csrf: "other" })).status, path).toBe(403);
+    }
+    await reader.context.close();
+    expect(await limitsOf(`/keys/${busy.id}`)).toEqual([]);
+  });
+});
 
 test("each measure stands on a page as the API has it, with its target and a link to what it counts", async () => {
   await root.open("measures?range=7d");

@@ -106,7 +106,15 @@ export async function keyPage(context: PageContext, id: string): Promise<Respons
         <Panel title="Lineage" wide note="Each secret of this key. Limits are counted for all of them together.">
           <Show of={lineage}>{(keys) => <LineageDrawing keys={keys} present={record.id} now={now} />}</Show>
         </Panel>
-        <Panel title="Limits" note="What is left now">
+        <Panel
+          title="Limits"
+          note="What is left now"
+          action={
+            coversAdminScope(context.visitor.caller.scopes, "keys:write") && record.status !== "revoked" ? (
+              <a href={pageUrl(`keys/${id}/limits`)}>Change</a>
+            ) : null
+          }
+        >
           <Show of={limits}>{(views) => <Limits views={views} />}</Show>
         </Panel>
         <Panel

@@ -237,7 +237,11 @@ export async function ownerPage(context: PageContext, id: string): Promise<Respo
             {({ data }) => (data.length === 0 ? <Empty title="No keys" /> : <KeyTable keys={data} now={now} />)}
           </Show>
         </Panel>
-        <Panel title="Shared limits" note="Of all keys of this owner together">
+        <Panel
+          title="Shared limits"
+          note="Of all keys of this owner together"
+          action={coversAdminScope(scopes, "owners:write") ? <a href={pageUrl(`owners/${id}/limits`)}>Change</a> : null}
+        >
           {owner.limits.length === 0 ? (
             <Empty title="None" />
           ) : (
