@@ -201,7 +201,7 @@ function PlanField({ chosen, plans }: { readonly chosen: string | null; readonly
 function LimitFields({ row, number }: { readonly row: Row; readonly number: number }) {
   return (
     <fieldset class="pair">
-      <legend class="sr">Limit {number}</legend>
+      <legend class="soft small-text">Limit {number}</legend>
       <label>
         Name
         <input name="name" value={row.name} maxlength={64} autocomplete="off" spellcheck={false} />
