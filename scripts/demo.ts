@@ -56,9 +56,9 @@ function readOptions(argv: readonly string[]): Options | null {
   };
 }
 
-function showProgress(share: number, day: number): void {
+function showProgress(share: number, hour: number): void {
   if (!process.stderr.isTTY) return;
-  const what = share >= 1 ? "" : day < 0 ? "what was usual before" : `day ${Math.floor(day / 24) + 1}`;
+  const what = share >= 1 ? "" : hour < 0 ? "what was usual before" : `day ${Math.floor(hour / 24) + 1}`;
   process.stderr.write(
     `\r  ${String(Math.floor(share * 100)).padStart(3)} %  ${what.padEnd(24)}${share >= 1 ? "\n" : ""}`,
   );
@@ -85,6 +85,7 @@ async function run({ port, stateDirectory, days, reset }: Options, started: Star
           onProgress: showProgress,
         });
         if (willFill) console.log(`Filled ${demo.events} requests in ${demo.seconds} s.`);
+        else if (demo.days !== days) console.log(`Its ${demo.days} days stay as they are; --reset fills it anew.`);
       },
     },
     started,

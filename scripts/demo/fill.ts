@@ -32,8 +32,8 @@ export interface FillOptions {
   readonly from: number;
   /** The present, epoch ms. */
   readonly now: number;
-  /** Share that is done, and what of. */
-  readonly onProgress: (share: number, day: number) => void;
+  /** Share that is done, and how many hours of what is shown; below 0: what was before it. */
+  readonly onProgress: (share: number, hour: number) => void;
 }
 
 export interface Filled {
@@ -78,6 +78,7 @@ export async function fill(filler: Filler, options: FillOptions): Promise<Filled
     }
   }
   await filler.settled();
+  options.onProgress(1, 0);
   return { events, keys: ring.secrets() };
 }
 

@@ -26,6 +26,7 @@ interface DemoNote {
 export interface OpenedDemo {
   readonly week: DemoWeek;
   readonly keys: IssuedSecrets;
+  readonly days: number;
   readonly events: number;
   /** What filling took; 0 when it was there. */
   readonly seconds: number;
@@ -51,7 +52,7 @@ export async function openDemo(options: OpenOptions): Promise<OpenedDemo> {
   if (note === null && existsSync(data))
     throw new Error(`${stateDirectory} holds data that is not a demo's. Choose another --state.`);
   if (note !== null && note.until !== null && !reset)
-    return { week: makeDemoWeek(SEED, note.until), keys: note.keys, events: note.events, seconds: 0 };
+    return { ...note, week: makeDemoWeek(SEED, note.until), seconds: 0 };
   writeNote(stateDirectory, { until: null, days: options.days, events: 0, keys: {} });
   rmSync(data, { recursive: true, force: true });
   return await fillAnew(options);
@@ -71,7 +72,7 @@ async function fillAnew({ stateDirectory, days, variables, onProcess, onProgress
     await expectCounted(filler, start, events);
     await filler.end();
     writeNote(stateDirectory, { until, days, events, keys });
-    return { week, keys, events, seconds: Math.round((performance.now() - began) / 1_000) };
+    return { week, keys, days, events, seconds: Math.round((performance.now() - began) / 1_000) };
   } finally {
     await filler.stop();
   }

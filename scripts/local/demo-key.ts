@@ -4,7 +4,8 @@ import path from "node:path";
 
 /**
  * The key that `npm start` prints. It opens nothing but the demo on this machine, and it is kept in the state directory
- * (readable by its owner alone) so that a restart prints the same one: nowhere else does Latchkey keep a raw key.
+ * (readable by its owner alone) so that a restart prints the same one. But for the keys of `npm run demo`, kept in the same
+ * way, Latchkey keeps a raw key nowhere else.
  */
 
 export interface ControlAddress {
