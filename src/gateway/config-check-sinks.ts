@@ -9,12 +9,13 @@ const SINK_KEYS: Readonly<Record<SinkConfig["type"], readonly string[]>> = {
   ndjson: HTTP_KEYS,
   "cloudevents-batch": [...HTTP_KEYS, "source"],
   r2: ["bucket"],
-  "analytics-engine": ["dataset"],
+  "analytics-engine": ["dataset", "pointsPerInvocation"],
 };
 
 /** Each is a queue to send to, for each usage message. */
 const MAX_SINKS = 10;
 const MAX_WORKSPACES = 200;
+const MAX_POINTS = 1_000;
 /** A part of its queue's name. */
 const SINK_NAME = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 /** A dead-letter queue is told by it. */
@@ -58,6 +59,7 @@ export function checkSinks(findings: Findings, value: unknown, env: Readonly<Rec
     if (fields["type"] === "analytics-engine") {
       const wanted = { env, method: "writeDataPoint", what: "a dataset" };
       checkBinding(findings, `${at}.dataset`, fields["dataset"], wanted);
+      findings.optionalInteger(`${at}.pointsPerInvocation`, fields["pointsPerInvocation"], 1, MAX_POINTS);
     }
   }
 }

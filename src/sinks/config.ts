@@ -34,9 +34,13 @@ export interface DatasetSink extends AnySink {
   readonly type: "analytics-engine";
   /** The binding of the dataset. */
   readonly dataset: string;
+  /** What one invocation of the Worker may write; a dataset drops what is more without a word. Default 25. */
+  readonly pointsPerInvocation?: number;
 }
 
 export type Sinks = Readonly<Record<string, SinkConfig>>;
 
+/** As Cloudflare's page of limits has it in the copy that we could read; later ones may allow more. */
+export const DEFAULT_POINTS = 25;
 export const DEFAULT_INDEX = "latchkey-events";
 export const DEFAULT_SOURCE = "/_latchkey";

@@ -1,9 +1,9 @@
 import { QUEUE_RETRY_DELAY_MAX_SECONDS } from "../constants.ts";
 import { logError, logWarning } from "../platform/log.ts";
-import type { DatasetSink, HttpSink, SinkConfig, Sinks } from "./config.ts";
+import { DEFAULT_POINTS, type DatasetSink, type HttpSink, type SinkConfig, type Sinks } from "./config.ts";
 import { sendToQueue } from "./forward.ts";
 import { parseSinkMessage, type SinkMessage } from "./message.ts";
-import { MAX_POINTS, writePoints } from "./points.ts";
+import { writePoints } from "./points.ts";
 import { type Fetch, type Posted, postEvents } from "./post.ts";
 import { storeEvents } from "./store.ts";
 
@@ -104,7 +104,7 @@ async function deliver(sink: SinkConfig, entries: readonly Entry[], delivery: De
 
 /** As many as one invocation may write; the rest of a message is a message of its own, and what was not begun comes again. */
 async function writeMessages(sink: DatasetSink, entries: readonly Entry[], delivery: Delivery): Promise<void> {
-  let left = MAX_POINTS;
+  let left = sink.pointsPerInvocation ?? DEFAULT_POINTS;
   for (const { message, parsed } of entries) {
     if (left === 0) {
       message.retry();

@@ -6,13 +6,10 @@ import type { SinkEvent, SinkMessage } from "./message.ts";
  * there twice, told by `blob1`.
  */
 
-/** Of one invocation of the Worker; a dataset drops what is more (Cloudflare's limits page, 2025: 250). */
-export const MAX_POINTS = 250;
-
 export interface DataPoint {
   /** What is sampled alike: at most 96 bytes. */
   readonly indexes: readonly [string];
-  /** At most 20, of 16 KB together. */
+  /** At most 20, of 5 KB together. */
   readonly blobs: readonly string[];
   /** At most 20. */
   readonly doubles: readonly number[];

@@ -5,7 +5,7 @@ import { consumeSinks } from "../../src/sinks/consumer.ts";
 import type { BucketSink, DatasetSink, HttpSink, SinkConfig } from "../../src/sinks/config.ts";
 import { forwardTo } from "../../src/sinks/forward.ts";
 import { cutForSink, parseSinkMessage, type SinkMessage } from "../../src/sinks/message.ts";
-import { type DataPoint, MAX_POINTS, toDataPoint } from "../../src/sinks/points.ts";
+import { type DataPoint, toDataPoint } from "../../src/sinks/points.ts";
 import { type Fetch, postEvents } from "../../src/sinks/post.ts";
 import { nameObjects, storeEvents } from "../../src/sinks/store.ts";
 import { usageBatch, usageEvent } from "../support/usage-makers.ts";
@@ -307,6 +307,7 @@ describe("`sinks` of the configuration", () => {
     ["a queue that wrangler.toml lacks", { ...LINES, queue: "GONE" }, "queue"],
     ["one queue for both", { ...LINES, deadQueue: "SINK" }, "deadQueue"],
     ["a bucket that wrangler.toml lacks", { ...ARCHIVE, bucket: "GONE" }, "bucket"],
+    ["no point an invocation", { ...POINTS, pointsPerInvocation: 0 }, "pointsPerInvocation"],
     ["a dataset that is a bucket", { ...POINTS, dataset: "EVENTS" }, "dataset"],
     ["a URL in place of its variable", { ...LINES, urlFromEnv: "https://x.example.com" }, "urlFromEnv"],
     ["Splunk without a token", { ...LINES, type: "splunk-hec", tokenFromEnv: undefined }, "tokenFromEnv"],
@@ -349,16 +350,22 @@ describe("events for a dataset", () => {
     const [dataset, queue] = [newDataset(), newQueue()];
     const env = { POINTS: dataset, SINK: queue };
     const bodies = batchesOf(3, 100);
-    expect(await deliver(POINTS, bodies, { env })).toEqual(["ack", "ack", "ack"]);
-    expect(dataset.written).toHaveLength(MAX_POINTS);
-    const rest = queue.sent.flat();
+    const sink = { ...POINTS, pointsPerInvocation: 250 };
+    expect(await deliver(sink, bodies, { env })).toEqual(["ack", "ack", "ack"]);
+    expect(dataset.written).toHaveLength(250);
+    let rest = queue.sent.splice(0).flat();
     expect(rest.flatMap(({ events }) => events)).toHaveLength(50);
-    expect(await deliver(POINTS, rest, { env })).toEqual(["ack"]);
+    // 25 where nobody says more.
+    for (let left = 50; left > 0; left -= 25) {
+      expect(await deliver(POINTS, rest, { env })).toEqual(["ack"]);
+      rest = queue.sent.splice(0).flat();
+    }
+    expect(rest).toEqual([]);
     const ids = dataset.written.map(({ blobs }) => blobs[0]);
     expect(new Set(ids).size).toBe(300);
     expect(ids).toHaveLength(300);
     // What was not begun comes again as it is.
-    expect(await deliver(POINTS, batchesOf(4, 125), { env })).toEqual(["ack", "ack", 0, 0]);
+    expect(await deliver(sink, batchesOf(4, 125), { env })).toEqual(["ack", "ack", 0, 0]);
   });
 
   test("wait while there is no dataset, or it does not take them", async () => {

@@ -84,7 +84,7 @@ function generationIn(form: URLSearchParams): string {
 /** As the control API takes them; what is wrong is for it to say. Rows in which nothing stands are left out. */
 function limitsIn(form: URLSearchParams): readonly object[] {
   return rowsIn(form)
-    .filter(({ name, limit }) => name !== "" || limit !== "")
+    .filter(isFilled)
     .map(({ name, limit, window, kind }) => {
       const seconds = SECONDS.exec(window)?.[1];
       return {
@@ -94,6 +94,10 @@ function limitsIn(form: URLSearchParams): readonly object[] {
         kind,
       };
     });
+}
+
+function isFilled({ name, limit }: Row): boolean {
+  return name !== "" || limit !== "";
 }
 
 function rowsIn(form: URLSearchParams): readonly Row[] {
@@ -128,8 +132,8 @@ async function show<T>(
   const allowed = requireScope(context.visitor.caller.scopes, subject.scope);
   if (!allowed.ok) return await problemAnswer(context.request, allowed.error);
   const { place, id, title } = subject;
-  const rows = refused === null ? subject.limits.map(rowOf) : rowsIn(refused.form).filter(({ name }) => name !== "");
-  const plan = refused === null ? subject.plan : (field(refused.form, "plan") ?? subject.plan);
+  const rows = refused === null ? subject.limits.map(rowOf) : rowsIn(refused.form).filter(isFilled);
+  const plan = refused === null ? subject.plan : field(refused.form, "plan");
   return await htmlAnswer(
     <Frame context={context} title={`Limits of ${title}`} place={place}>
       <PageHead
