@@ -1,3 +1,4 @@
+import { isUndecided } from "../usage/health.ts";
 import type { UsageAnswer, UsageDimension } from "../usage/query.ts";
 
 /** Sums over the rows of `GET /usage`, for tables and charts. Pure. */
@@ -59,28 +60,15 @@ export function alongTime<T>(
   return starts.map((start) => values.get(start) ?? otherwise);
 }
 
-/** Refusals that are Latchkey's own failure, not the client's: what the objective for authentication counts (row M1). */
-const OWN_FAILURES: ReadonlySet<string> = new Set([
-  "verification_unavailable",
-  "storage_unavailable",
-  "internal_error",
-]);
-
-export const AUTH_OBJECTIVE = 0.999;
-
-export function isOwnFailure(code: string): boolean {
-  return OWN_FAILURES.has(code);
-}
-
 /** Of all decisions, those that could be taken; `null`: none was asked for. */
 export function authSuccess(byCode: readonly Summed[]): number | null {
   const all = byCode.reduce((sum, { requests }) => sum + requests, 0);
   if (all === 0) return null;
-  const failed = byCode.reduce((sum, { group, requests }) => sum + (isOwnFailure(group) ? requests : 0), 0);
+  const failed = byCode.reduce((sum, { group, requests }) => sum + (isUndecided(group) ? requests : 0), 0);
   return (all - failed) / all;
 }
 
 /** The part of an objective's allowance for failures that is used up: 1 is all of it. */
-export function budgetUsed(success: number, objective = AUTH_OBJECTIVE): number {
+export function budgetUsed(success: number, objective: number): number {
   return (1 - success) / (1 - objective);
 }

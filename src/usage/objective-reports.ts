@@ -39,7 +39,7 @@ async function readHealth(env: AlertReportEnv, workspace: string): Promise<reado
 }
 
 /** Each of them, as it is or as being over. Pure. */
-export function conditionsOf(
+function conditionsOf(
   health: readonly Health[],
   { authSuccess, authLatency }: typeof DEFAULT_OBJECTIVES,
   now: number,

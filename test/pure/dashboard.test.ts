@@ -191,7 +191,7 @@ describe("sums", () => {
     );
     expect(sums[0]).toMatchObject({ group: "allowed", requests: 900 });
     expect(authSuccess(sums)).toBe(0.999);
-    expect(budgetUsed(0.999)).toBeCloseTo(1);
+    expect(budgetUsed(0.999, 0.999)).toBeCloseTo(1);
     expect(authSuccess([])).toBeNull();
   });
 });

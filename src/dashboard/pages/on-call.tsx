@@ -1,12 +1,13 @@
 import type { RegistryStatus } from "../../../durable-objects/key-registry/api.ts";
 import type { AuditEntry, KeyRecord, Page } from "../../../durable-objects/key-registry/api.ts";
 import type { Outcome } from "../../control/problem.ts";
+import { isUndecided, SLOW_CHECK_MS } from "../../usage/health.ts";
 import type { UsageAnswer } from "../../usage/query.ts";
 import { fragmentAnswer, htmlAnswer } from "../answer.ts";
 import { duration, label, milliseconds, percent, plural, short, whole } from "../format.ts";
 import { pageUrl } from "../paths.ts";
 import { bucketStarts, rangeParameters, readTimeRange, type TimeRange, usageRange } from "../time-range.ts";
-import { alongTime, isOwnFailure, sumBy, sumUnder, textOf, type Summed, type UsageRow } from "../usage-sums.ts";
+import { alongTime, sumBy, sumUnder, textOf, type Summed, type UsageRow } from "../usage-sums.ts";
 import { Chart } from "../view/chart.tsx";
 import { Frame, PageHead } from "../view/layout.tsx";
 import type { PageContext } from "../view/page.ts";
@@ -20,8 +21,6 @@ const RECENT = 6;
 /** A share of failing requests that somebody should look at, and one that somebody should get up for. */
 const WARN_SHARE = 0.01;
 const BAD_SHARE = 0.05;
-/** Row M2. */
-const AUTH_OBJECTIVE_MS = 50;
 
 interface Findings {
   readonly range: TimeRange;
@@ -75,7 +74,7 @@ async function look({ calls, url, now }: PageContext): Promise<Findings> {
 }
 
 function isBroken(row: UsageRow): boolean {
-  return Number(row.status) >= 500 || isOwnFailure(textOf(row.code));
+  return Number(row.status) >= 500 || isUndecided(textOf(row.code));
 }
 
 function isLimited(row: UsageRow): boolean {
@@ -148,7 +147,7 @@ function State({ rows: { series, totals }, over, range }: StateProps) {
   const limited = sum(series.filter(isLimited));
   const share = totals.requests === 0 ? 0 : broken / totals.requests;
   const auth = over.totals.authMs ?? null;
-  const slow = auth !== null && auth.p95 > AUTH_OBJECTIVE_MS;
+  const slow = auth !== null && auth.p95 > SLOW_CHECK_MS;
   const tone = share >= BAD_SHARE ? "bad" : share >= WARN_SHARE || slow ? "warn" : "good";
   const address = rangeParameters(range);
   return (
@@ -200,7 +199,7 @@ function verdictOf(requests: number, share: number, slow: boolean): string {
   if (requests === 0) return "Quiet: nobody called in this time";
   if (share >= BAD_SHARE) return "Failing: more than one request in twenty ends in an error";
   if (share >= WARN_SHARE) return "Degraded: more than one request in a hundred ends in an error";
-  if (slow) return `Slow: deciding takes more than ${AUTH_OBJECTIVE_MS} ms for one request in twenty`;
+  if (slow) return `Slow: deciding takes more than ${SLOW_CHECK_MS} ms for one request in twenty`;
   return "Healthy: requests are decided and answered";
 }
 

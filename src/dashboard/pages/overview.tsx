@@ -1,4 +1,5 @@
 import type { AuditEntry, KeyRecord } from "../../../durable-objects/key-registry/api.ts";
+import { DEFAULT_OBJECTIVES } from "../../alerts/config.ts";
 import type { Outcome } from "../../control/problem.ts";
 import type { UsageAnswer } from "../../usage/query.ts";
 import { htmlAnswer } from "../answer.ts";
@@ -6,7 +7,7 @@ import type { ControlCalls } from "../control-calls.ts";
 import { dollars, percent, plural, short, whole } from "../format.ts";
 import { pageUrl } from "../paths.ts";
 import { bucketStarts, rangeParameters, readTimeRange, type TimeRange, usageRange } from "../time-range.ts";
-import { alongTime, AUTH_OBJECTIVE, authSuccess, budgetUsed, sumBy, type Summed } from "../usage-sums.ts";
+import { alongTime, authSuccess, budgetUsed, sumBy, type Summed } from "../usage-sums.ts";
 import { AlertTable } from "./alerts.tsx";
 import { Chart } from "../view/chart.tsx";
 import { Frame, PageHead } from "../view/layout.tsx";
@@ -71,7 +72,7 @@ export async function overviewPage(context: PageContext): Promise<Response> {
             />
           )}
         </Show>
-        <UsageFigures byCode={byCode} range={range} />
+        <UsageFigures byCode={byCode} range={range} objective={objectiveOf(context)} />
         {expiring.ok ? (
           <Figure
             name="Expiring soon"
@@ -173,7 +174,18 @@ export async function readKeys(calls: ControlCalls, ids: readonly string[]): Pro
   return new Map(read.flatMap((record) => (record.ok ? [[record.value.id, record.value] as const] : [])));
 }
 
-function UsageFigures({ byCode, range }: { readonly byCode: Outcome<UsageAnswer>; readonly range: TimeRange }) {
+function objectiveOf({ deps }: PageContext): number {
+  return deps.control.config.alerts?.objectives?.authSuccess ?? DEFAULT_OBJECTIVES.authSuccess;
+}
+
+interface UsageFiguresProps {
+  readonly byCode: Outcome<UsageAnswer>;
+  readonly range: TimeRange;
+  /** Share of the checks that is to be decided: the one that burn rates are counted against. */
+  readonly objective: number;
+}
+
+function UsageFigures({ byCode, range, objective }: UsageFiguresProps) {
   if (!byCode.ok) return <Show of={byCode}>{() => null}</Show>;
   const { totals, series } = byCode.value;
   const codes = sumBy(series, "code");
@@ -193,11 +205,11 @@ function UsageFigures({ byCode, range }: { readonly byCode: Outcome<UsageAnswer>
         name="Auth success"
         value={success === null ? "–" : percent(success, 3)}
         href={pageUrl("usage", { groupBy: "code", ...address })}
-        {...(success === null ? {} : { tone: success >= AUTH_OBJECTIVE ? ("good" as const) : ("bad" as const) })}
+        {...(success === null ? {} : { tone: success >= objective ? ("good" as const) : ("bad" as const) })}
         note={
           success === null
             ? "no decision was asked for"
-            : `objective ${percent(AUTH_OBJECTIVE, 1)}: ${percent(budgetUsed(success), 0)} of its budget used`
+            : `objective ${Number((objective * 100).toFixed(3))} %: ${percent(budgetUsed(success, objective), 0)} of its budget used`
         }
       />
       <Figure
